@@ -1,0 +1,43 @@
+"""Reading an object by byte ranges, as a decoder wants it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+
+class ByteSource(Protocol):
+    """Bytes of a known length that can be read anywhere. Thread-safe."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes from ``offset``, at most ``length``; fewer only at the end.
+
+        Raises StorageError when they cannot be had, ObjectMissing or ObjectChanged when the
+        object is gone or was overwritten.
+        """
+
+    def close(self) -> None:
+        """Releases what the source holds; reading afterwards is an error."""
+
+
+class FileSource:
+    """A local file as a ByteSource."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return os.pread(self._file.fileno(), length, offset)
+
+    def close(self) -> None:
+        self._file.close()

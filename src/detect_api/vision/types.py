@@ -1,0 +1,252 @@
+"""The values that pass from one stage of reading plates to the next.
+
+All coordinates are pixels of the upright frame (after the container's rotation has been
+applied), x to the right, y down, origin at the top left corner of the top left pixel.
+All images are ``uint8`` arrays of shape (height, width, 3) in BGR order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""uint8, shape (height, width, 3), BGR."""
+
+Point = tuple[float, float]
+"""(x, y) in pixels of the upright frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned rectangle, x1 < x2 and y1 < y2."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @property
+    def width(self) -> float:
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        return self.y2 - self.y1
+
+    @property
+    def center(self) -> Point:
+        return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What the container says about the video stream that is read.
+
+    ``width`` and ``height`` are those of the upright frame. ``rotation`` is how many degrees
+    clockwise the stored picture has been turned to be upright: 0, 90, 180 or 270. ``fps`` is the
+    average over the whole video (frames / duration), exact to float precision; nominal where
+    there is one frame only. ``total_frames`` counts the frames in presentation order.
+    """
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    fps: float
+    duration_seconds: float
+    total_frames: int
+    problems: tuple[str, ...] = ()
+    """Sentences about damage found, such as "truncated after 12.4 s; 372 frames were read"."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlan:
+    """One unit of work: the frames ``first_frame`` … ``end_frame - 1`` in presentation order.
+
+    A segment starts at a keyframe. ``cursor`` is what the decoder needs to find that place again
+    (JSON values only); nobody but ``decode.py`` looks inside.
+    """
+
+    index: int
+    first_frame: int
+    end_frame: int
+    start_seconds: float
+    end_seconds: float
+    cursor: dict[str, Any]
+
+    @property
+    def frames(self) -> int:
+        return self.end_frame - self.first_frame
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One upright picture of the video.
+
+    ``number`` counts from 0 over the whole video in presentation order; ``seconds`` is the
+    container's own presentation time. ``image`` may be overwritten once the next frame is asked
+    for: copy what is to be kept.
+    """
+
+    number: int
+    seconds: float
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A plate found in one frame. ``corners`` run clockwise from the top left of the plate."""
+
+    box: Box
+    corners: tuple[Point, Point, Point, Point]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterScores:
+    """What one character may be: (character, probability) pairs, best first, each of [A-Z0-9].
+
+    The probabilities sum to at most 1; the rest belongs to characters that were cut off.
+    """
+
+    scores: tuple[tuple[str, float], ...]
+
+    @property
+    def best(self) -> tuple[str, float]:
+        return self.scores[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The text of one plate in one frame, [A-Z0-9] only."""
+
+    text: str
+    confidence: float
+    characters: tuple[CharacterScores, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A plate seen in one frame: where, how sharp, and what was read (if anything).
+
+    ``sharpness`` is comparable between observations of one video only. ``reading`` is None when
+    the plate was too small or no text came out; ``reason`` then says why.
+    """
+
+    frame: int
+    seconds: float
+    box: Box
+    corners: tuple[Point, Point, Point, Point]
+    detection_confidence: float
+    sharpness: float
+    reading: Reading | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """All that one segment yields. Depends on video bytes, parameters and models only.
+
+    ``processed_frames`` counts the frames that were looked at (after ``frame_skip``),
+    ``frames_with_detections`` those with at least one observation. ``missing_frames`` counts
+    frames that the plan promised and the decoder could not deliver.
+    """
+
+    processed_frames: int
+    frames_with_detections: int
+    observations: tuple[Observation, ...]
+    missing_frames: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A text that the plate may bear, with the probability that it does."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A frame and its presentation time in seconds."""
+
+    frame: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """One pass of one vehicle, decided by all its observations.
+
+    ``characters`` holds (character, confidence) for each character of ``text``. ``best`` is the
+    observation whose picture proves the text. ``direction`` is the mean motion of the plate in
+    the picture: ``up``, ``down``, ``left``, ``right`` or None when it stands.
+    """
+
+    track_id: int
+    text: str
+    confidence: float
+    candidates: tuple[Candidate, ...]
+    characters: tuple[tuple[str, float], ...]
+    first_seen: Moment
+    last_seen: Moment
+    observations: int
+    best: Observation
+    direction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadTrack:
+    """A plate that was seen and not read, and why (``too_small``, ``blurred``, ``no_agreement``)."""
+
+    track_id: int
+    first_seen: Moment
+    last_seen: Moment
+    observations: int
+    reason: str
+    best: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What the client may choose about a job.
+
+    ``frame_skip`` n looks at every n-th frame of the whole video: those whose number, counted
+    from ``start_frame``, is a multiple of n. ``end_frame`` is the first frame not looked at.
+    ``min_confidence`` is the least confidence of a plate's text.
+    """
+
+    frame_skip: int = 1
+    start_frame: int | None = None
+    end_frame: int | None = None
+    min_confidence: float | None = None
+    region: str | None = None
+
+    def wants(self, frame: int) -> bool:
+        """Whether the frame with this number is looked at."""
+        start = self.start_frame or 0
+        if frame < start or (self.end_frame is not None and frame >= self.end_frame):
+            return False
+        return (frame - start) % self.frame_skip == 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model file that took part, pinned by its digest."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(slots=True)
+class Merged:
+    """What a merge step decided: the tracks that can no longer change, in order of track id."""
+
+    plates: list[Plate] = field(default_factory=list)
+    unread: list[UnreadTrack] = field(default_factory=list)
