@@ -217,8 +217,8 @@ class UnreadTrack:
 class Parameters:
     """What the client may choose about a job.
 
-    ``frame_skip`` n looks at every n-th frame of the whole video: those whose number, counted
-    from ``start_frame``, is a multiple of n. ``end_frame`` is the first frame not looked at.
+    All three frame parameters count frames of the whole video, from 0. ``frame_skip`` n looks at
+    the frames whose number is a multiple of n, from ``start_frame`` on and before ``end_frame``.
     ``min_confidence`` is the least confidence of a plate's text.
     """
 
@@ -228,12 +228,12 @@ class Parameters:
     min_confidence: float | None = None
     region: str | None = None
 
-    def wants(self, frame: int) -> bool:
-        """Whether the frame with this number is looked at."""
-        start = self.start_frame or 0
-        if frame < start or (self.end_frame is not None and frame >= self.end_frame):
-            return False
-        return (frame - start) % self.frame_skip == 0
+    def wanted(self, first_frame: int, end_frame: int) -> range:
+        """The numbers of the frames looked at among ``first_frame`` … ``end_frame - 1``."""
+        first = max(first_frame, self.start_frame or 0)
+        end = end_frame if self.end_frame is None else min(end_frame, self.end_frame)
+        first += -first % self.frame_skip
+        return range(first, max(first, end), self.frame_skip)
 
 
 @dataclass(frozen=True, slots=True)

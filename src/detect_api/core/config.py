@@ -1,0 +1,149 @@
+"""All settings, read in one place from the environment and from ``.env``.
+
+Nothing else in the program looks at ``os.environ``. A ``Settings`` object is passed down as an
+argument; tests make their own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+def default_data_dir() -> Path:
+    """Where the embedded stack keeps its data: the user's own data directory."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "detect-api"
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "detect-api"
+
+
+class Settings(BaseSettings):
+    """The service's settings; each one's name in the environment is its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    enable_s3: bool | None = Field(
+        None,
+        description="true: use the S3 named below. false: no S3 at all, uploads go through the API "
+        "into DATA_DIR. Unset: the S3 named below if S3_BUCKET_NAME is set, else the embedded one.",
+    )
+    aws_access_key_id: str | None = Field(
+        None, description="S3 access key. Unset: boto3's own chain (role, profile, session)."
+    )
+    aws_secret_access_key: SecretStr | None = Field(None, description="S3 secret key.")
+    aws_session_token: SecretStr | None = Field(
+        None, description="Session token that belongs to temporary S3 keys."
+    )
+    aws_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_bucket_name: str | None = Field(None, description="Bucket for videos and pictures.")
+    s3_upload_expiration: int = Field(
+        3600, ge=1, le=604800, description="Seconds that a pre-signed upload stays valid."
+    )
+    s3_download_expiration: int = Field(
+        86400, ge=1, le=604800, description="Seconds that a pre-signed download stays valid."
+    )
+    s3_video_prefix: str = Field(
+        "videos/", description="Key prefix under which all objects of the service lie."
+    )
+    s3_endpoint_url: str | None = Field(
+        None, description="Endpoint of an S3 other than AWS, as the service reaches it."
+    )
+    s3_public_endpoint_url: str | None = Field(
+        None,
+        description="The same endpoint as clients reach it; pre-signed URLs name it. "
+        "Unset: S3_ENDPOINT_URL.",
+    )
+    s3_use_accelerate: bool = Field(
+        False, description="Sign uploads for S3 Transfer Acceleration (AWS only)."
+    )
+
+    max_file_size: int = Field(
+        524288000, ge=1, description="Largest video in bytes, by POST form or through the API."
+    )
+    chunk_size: int = Field(
+        1048576, ge=65536, le=64 * MIB, description="Bytes per piece of a streamed upload."
+    )
+    upload_timeout_seconds: int = Field(
+        600, ge=1, description="Longest time that one upload through the API may take."
+    )
+
+    database_url: str | None = Field(
+        None, description="PostgreSQL, postgresql://…; unset: the embedded one in DATA_DIR."
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Where the embedded database and storage, and uploads without S3, are kept.",
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0: a free one.")
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call the API, separated by commas; * for all."
+    )
+    workers: int = Field(
+        1, ge=0, le=256, description="Worker processes that serve starts; 0: none, API only."
+    )
+    worker_threads: int = Field(
+        0, ge=0, le=256, description="Threads for inference in each worker; 0: cores / WORKERS."
+    )
+    device: str = Field("CPU", description="Device for inference, as OpenVINO names it.")
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    log_file: Path | None = Field(None, description="Also write the log, as JSON lines, here.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="The least level that is logged."
+    )
+
+    segment_seconds: float = Field(
+        10.0, ge=0.5, le=600, description="Length of video that one unit of work covers."
+    )
+    max_pixels: int = Field(
+        8192 * 4352, ge=1, description="Largest width x height of a video that is decoded."
+    )
+    max_duration_seconds: float = Field(
+        24 * 3600.0, gt=0, description="Longest video that is processed."
+    )
+    decode_memory_bytes: int = Field(
+        3 * 1024 * MIB, ge=256 * MIB, description="Address space of the decoding child process."
+    )
+    decode_stall_seconds: float = Field(
+        60.0, gt=0, description="The decoding child is killed after so long without a frame."
+    )
+
+    @field_validator("s3_video_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        value = value.lstrip("/")
+        if not value:
+            raise ValueError("S3_VIDEO_PREFIX must not be empty: give it a folder such as videos/")
+        return value if value.endswith("/") else value + "/"
+
+    @field_validator(
+        "enable_s3", "s3_bucket_name", "s3_endpoint_url", "s3_public_endpoint_url",
+        "aws_access_key_id", "database_url", mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @property
+    def storage_mode(self) -> Literal["s3", "embedded", "directory"]:
+        """Which storage is meant by what is set and what is not."""
+        if self.enable_s3 is False:
+            return "directory"
+        if self.enable_s3 or self.s3_bucket_name:
+            return "s3"
+        return "embedded"
+
+    @property
+    def cors_origin_list(self) -> list[str]:
+        """CORS_ORIGINS as a list."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
