@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from detect_api.storage.base import ObjectStore
+
 
 class ByteSource(Protocol):
     """Bytes of a known length that can be read anywhere. Thread-safe."""
@@ -41,3 +43,24 @@ class FileSource:
 
     def close(self) -> None:
         self._file.close()
+
+
+class ObjectSource:
+    """An object in storage as a ByteSource, held to the version that ``etag`` names."""
+
+    def __init__(self, store: ObjectStore, key: str, size: int, etag: str | None) -> None:
+        self._store = store
+        self._key = key
+        self._size = size
+        self._etag = etag
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        length = min(length, self._size - offset)
+        return self._store.read_range(self._key, offset, length, self._etag) if length > 0 else b""
+
+    def close(self) -> None:
+        """Holds nothing."""

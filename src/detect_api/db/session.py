@@ -1,0 +1,47 @@
+"""Connections to PostgreSQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+from detect_api.core.errors import Unavailable
+
+SessionFactory = sessionmaker[Session]
+
+CONNECT_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_MS = 30_000
+
+
+def make_engine(database_url: str | None, *, pool_size: int = 10) -> Engine:
+    """An engine for a ``postgresql://`` URL.
+
+    Connections are tested before use, so that a restarted database costs one reconnect and not
+    an error. Every statement has a time limit. Raises Unavailable when no URL is set.
+    """
+    if not database_url:
+        raise Unavailable(
+            "No database is configured: set DATABASE_URL, or run 'detect-api serve', "
+            "which brings its own.",
+            code="database_not_configured",
+        )
+    url = make_url(database_url).set(drivername="postgresql+psycopg")
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=15,
+        pool_recycle=1800,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
+            " -c idle_in_transaction_session_timeout=120000 -c timezone=UTC",
+        },
+    )
+
+
+def make_session_factory(engine: Engine) -> SessionFactory:
+    """Sessions whose objects stay readable after commit."""
+    return sessionmaker(engine, expire_on_commit=False)

@@ -1,0 +1,197 @@
+"""The tables, one class each. ``migrations/`` creates them; a test compares the two."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Maps Python types to PostgreSQL's once for all tables."""
+
+    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy declares it as an instance attribute)
+        str: Text,
+        bytes: LargeBinary,
+        float: Double,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+    }
+
+
+class Job(Base):
+    """An upload that is waited for, or a video or image that is processed.
+
+    ``type`` is ``upload`` (a pre-signed URL was given out), ``video`` or ``image``. ``attempt``
+    counts how often processing was started by a person; work of an earlier attempt is void.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("jobs_created_at_idx", "created_at", "id"),
+        Index("jobs_status_idx", "status", "updated_at"),
+        Index("jobs_object_key_idx", "object_key"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    status: Mapped[str]
+    attempt: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    progress: Mapped[float] = mapped_column(server_default=text("0"))
+    message: Mapped[str] = mapped_column(server_default=text("''"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    parameters: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+
+    filename: Mapped[str | None]
+    content_type: Mapped[str | None]
+    file_size: Mapped[int | None] = mapped_column(BigInteger)
+    object_key: Mapped[str | None]
+    object_etag: Mapped[str | None]
+    input_sha256: Mapped[str | None]
+    multipart_id: Mapped[str | None]
+    upload: Mapped[dict[str, Any] | None]
+    checked_at: Mapped[datetime | None]
+    processing_job_id: Mapped[uuid.UUID | None]
+    video_deleted_at: Mapped[datetime | None]
+
+    video: Mapped[dict[str, Any] | None]
+    problems: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    models: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    planned_segments: Mapped[int | None]
+    merged_segments: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    merge_state: Mapped[bytes | None]
+    frames_total: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    frames_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    frames_with_detections: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    detections: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    plates_found: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    unread_found: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+
+
+class Segment(Base):
+    """One unit of work of a job. ``result`` is written once, when the segment is done."""
+
+    __tablename__ = "segments"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    index: Mapped[int] = mapped_column(Integer, primary_key=True)
+    attempt: Mapped[int]
+    first_frame: Mapped[int]
+    end_frame: Mapped[int]
+    start_seconds: Mapped[float]
+    end_seconds: Mapped[float]
+    cursor: Mapped[dict[str, Any]]
+    tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    frames_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    detections: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    result: Mapped[bytes | None]
+
+
+class Plate(Base):
+    """One pass of one vehicle. ``text`` is what counts: the person's correction if there is one.
+
+    ``read_text`` stays what the machine read.
+    """
+
+    __tablename__ = "plates"
+    __table_args__ = (
+        Index("plates_job_idx", "job_id", "track_id", unique=True),
+        Index("plates_created_at_idx", "created_at", "id"),
+        Index(
+            "plates_text_trgm_idx",
+            "text",
+            postgresql_using="gin",
+            postgresql_ops={"text": "gin_trgm_ops"},
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    track_id: Mapped[int]
+    text: Mapped[str]
+    read_text: Mapped[str]
+    confidence: Mapped[float]
+    details: Mapped[dict[str, Any]]
+    crop_key: Mapped[str]
+    frame_key: Mapped[str]
+    corrected_by: Mapped[str | None]
+    corrected_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class UnreadTrack(Base):
+    """A plate that was seen and not read, with the reason in ``details``."""
+
+    __tablename__ = "unread_tracks"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    track_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    details: Mapped[dict[str, Any]]
+    crop_key: Mapped[str]
+
+
+class Event(Base):
+    """What happened to a job, in order, for event streams that resume."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("events_job_idx", "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    type: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class IdempotencyKey(Base):
+    """The first answer to a creating request, so that sending it again changes nothing."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_created_at_idx", "created_at"),)
+
+    route: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    response: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Removal(Base):
+    """Objects to be removed from storage: written with the rows they belonged to, swept later.
+
+    ``prefix`` ending in ``/`` means everything under it, otherwise one object. It is removed
+    again until ``keep_until``, since a worker may have been writing there when the job went.
+    """
+
+    __tablename__ = "removals"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    prefix: Mapped[str]
+    keep_until: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
