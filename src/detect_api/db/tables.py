@@ -79,6 +79,7 @@ class Job(Base):
     video: Mapped[dict[str, Any] | None]
     problems: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     models: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    software: Mapped[str | None]
     planned_segments: Mapped[int | None]
     merged_segments: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     merge_state: Mapped[bytes | None]

@@ -44,6 +44,7 @@ CREATE TABLE jobs (
     video jsonb,
     problems jsonb NOT NULL DEFAULT '[]',
     models jsonb NOT NULL DEFAULT '[]',
+    software text,
     planned_segments integer,
     merged_segments integer NOT NULL DEFAULT 0,
     merge_state bytea,

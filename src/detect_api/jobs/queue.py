@@ -1,0 +1,113 @@
+"""The queue: Procrastinate's tables in our own database.
+
+Tasks are deferred on the connection of the caller's transaction, so that a row and the work that
+it asks for are committed together or not at all.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import procrastinate
+from procrastinate.exceptions import AlreadyEnqueued
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+SEGMENTS = "segments"
+"""The long work: decoding and reading."""
+
+CONTROL = "control"
+"""The short work that must not wait behind it: planning, merging, still images."""
+
+CHANNEL = "detect_api_jobs"
+"""NOTIFY channel; the payload is the id of a job that changed."""
+
+PLAN, SEGMENT, MERGE = "plan", "segment", "merge"
+
+_IMAGE_PRIORITY, _MERGE_PRIORITY = 20, 10
+
+# Deferring goes through the caller's connection; this app's own connector is never opened.
+_app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+
+def _defer(
+    session: Session,
+    task: str,
+    *,
+    queue: str,
+    priority: int = 0,
+    lock: str | None = None,
+    queueing_lock: str | None = None,
+    **arguments: str | int,
+) -> None:
+    connection = session.connection().connection.driver_connection
+    _app.configure_task(
+        task,
+        allow_unknown=True,
+        queue=queue,
+        priority=priority,
+        lock=lock,
+        queueing_lock=queueing_lock,
+        connection=connection,
+    ).defer(**arguments)
+
+
+def defer_plan(session: Session, job_id: uuid.UUID, attempt: int, *, image: bool = False) -> None:
+    """Queues the planning of a job, in the session's transaction."""
+    _defer(
+        session,
+        PLAN,
+        queue=CONTROL,
+        priority=_IMAGE_PRIORITY if image else 0,
+        lock=f"plan:{job_id}",
+        job_id=str(job_id),
+        attempt=attempt,
+    )
+
+
+def defer_segment(
+    session: Session, job_id: uuid.UUID, attempt: int, index: int, *, image: bool = False
+) -> None:
+    """Queues one segment, in the session's transaction.
+
+    The n-th segments of all jobs come before the n+1-th ones, so that a long video does not
+    keep short ones waiting.
+    """
+    _defer(
+        session,
+        SEGMENT,
+        queue=CONTROL if image else SEGMENTS,
+        priority=_IMAGE_PRIORITY if image else -index,
+        lock=f"segment:{job_id}:{index}",
+        job_id=str(job_id),
+        attempt=attempt,
+        index=index,
+    )
+
+
+def defer_merge(session: Session, job_id: uuid.UUID, attempt: int, *, image: bool = False) -> None:
+    """Queues a merge of what is there, unless one is queued already.
+
+    Merges of one job never run at the same time.
+    """
+    try:
+        with session.begin_nested():
+            _defer(
+                session,
+                MERGE,
+                queue=CONTROL,
+                priority=_IMAGE_PRIORITY if image else _MERGE_PRIORITY,
+                lock=f"merge:{job_id}",
+                queueing_lock=f"merge:{job_id}:{attempt}",
+                job_id=str(job_id),
+                attempt=attempt,
+            )
+    except AlreadyEnqueued:
+        return
+
+
+def notify(session: Session, job_id: uuid.UUID) -> None:
+    """Tells whoever follows the job that it changed, once the transaction commits."""
+    session.execute(
+        text("SELECT pg_notify(:channel, :id)"), {"channel": CHANNEL, "id": str(job_id)}
+    )

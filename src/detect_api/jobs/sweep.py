@@ -1,0 +1,250 @@
+"""What nobody else brings to an end: lost tasks, broken uploads, expired URLs, left-over objects.
+
+Every worker sweeps every few seconds; an advisory lock lets one of them do it at a time. Each
+step finds its work by a query, so that a sweep that dies is simply done again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from detect_api.core.errors import ObjectMissing, StorageError
+from detect_api.db.session import SessionFactory
+from detect_api.db.tables import IdempotencyKey, Job, Removal
+from detect_api.jobs import queue, states
+from detect_api.jobs.merge import remove_if_asked
+from detect_api.jobs.workshop import Workshop
+from detect_api.storage.base import ObjectStore
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_SECONDS = 2.0
+STALLED_SECONDS = 8.0
+"""A worker whose heartbeat is older is taken for dead and its tasks are given to others."""
+
+UPLOAD_SILENCE_SECONDS = 30.0
+"""An upload through the API whose row was not touched for so long has lost its API process."""
+
+IDEMPOTENCY_HOURS = 24
+_LOCK = 0x7377_6565_70  # "sweep"
+_LIMIT = 200
+
+_REQUEUE_STALLED = text("""
+    SELECT job.id, procrastinate_retry_job_v2(job.id, now(), NULL, NULL, NULL)
+      FROM procrastinate_jobs job
+      LEFT JOIN procrastinate_workers worker ON worker.id = job.worker_id
+     WHERE job.status = 'doing'
+       AND (worker.id IS NULL OR worker.last_heartbeat < now() - make_interval(secs => :seconds))
+""")
+
+_LOST_PLANS = text("""
+    SELECT id, attempt, type FROM jobs
+     WHERE status IN ('pending', 'processing') AND updated_at < now() - interval '10 seconds'
+       AND (planned_segments IS NULL OR input_sha256 IS NULL)
+       AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs q
+                        WHERE q.lock = 'plan:' || jobs.id AND q.status IN ('todo', 'doing'))
+     LIMIT :limit
+""")
+
+_LOST_SEGMENTS = text("""
+    SELECT jobs.id, jobs.attempt, jobs.type, segments.index
+      FROM jobs JOIN segments ON segments.job_id = jobs.id
+     WHERE jobs.status = 'processing' AND jobs.updated_at < now() - interval '10 seconds'
+       AND segments.result IS NULL
+       AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs q
+                        WHERE q.lock = 'segment:' || jobs.id || ':' || segments.index
+                          AND q.status IN ('todo', 'doing'))
+     LIMIT :limit
+""")
+
+_LOST_MERGES = text("""
+    SELECT id, attempt, type FROM jobs
+     WHERE status = 'processing' AND updated_at < now() - interval '10 seconds'
+       AND (merged_segments = planned_segments
+            OR EXISTS (SELECT 1 FROM segments WHERE segments.job_id = jobs.id
+                        AND segments.index = jobs.merged_segments
+                        AND segments.result IS NOT NULL))
+       AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs q
+                        WHERE q.lock = 'merge:' || jobs.id AND q.status IN ('todo', 'doing'))
+     LIMIT :limit
+""")
+
+
+def sweep(shop: Workshop) -> bool:
+    """One round; False if another worker is at it.
+
+    Storage that cannot be reached only postpones what needs it.
+    """
+    with shop.sessions() as guard:
+        held = guard.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK})
+        guard.commit()
+        if not held:
+            return False
+        try:
+            _requeue(shop.sessions)
+            _end_broken_uploads(shop.sessions, shop.store)
+            _expire(shop.sessions, shop.store)
+            _remove(shop)
+            _forget(shop.sessions)
+        finally:
+            guard.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
+            guard.commit()
+    return True
+
+
+def _requeue(sessions: SessionFactory) -> None:
+    """Gives tasks of dead workers to others, and queues again what no queue entry stands for."""
+    with sessions.begin() as session:
+        for row in session.execute(_REQUEUE_STALLED, {"seconds": STALLED_SECONDS}):
+            log.warning("task_requeued", queue_id=row.id)
+    with sessions.begin() as session:
+        limit = {"limit": _LIMIT}
+        for row in session.execute(_LOST_PLANS, limit).all():
+            log.warning("plan_was_lost", job_id=str(row.id))
+            queue.defer_plan(session, row.id, row.attempt, image=row.type == "image")
+        for row in session.execute(_LOST_SEGMENTS, limit).all():
+            log.warning("segment_was_lost", job_id=str(row.id), segment=row.index)
+            queue.defer_segment(
+                session, row.id, row.attempt, row.index, image=row.type == "image"
+            )
+        for row in session.execute(_LOST_MERGES, limit).all():
+            log.warning("merge_was_lost", job_id=str(row.id))
+            queue.defer_merge(session, row.id, row.attempt, image=row.type == "image")
+
+
+def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
+    """Fails uploads whose API process died, and drops the parts they left."""
+    silent = datetime.now(UTC) - timedelta(seconds=UPLOAD_SILENCE_SECONDS)
+    with sessions() as session:
+        broken = session.scalars(
+            select(Job)
+            .where(Job.status == states.UPLOADING, Job.updated_at < silent)
+            .limit(_LIMIT)
+        ).all()
+    for job in broken:
+        if job.multipart_id and job.object_key:
+            try:
+                store.abort(job.object_key, job.multipart_id)
+            except StorageError as error:
+                log.warning("abort_postponed", job_id=str(job.id), detail=error.detail)
+                continue
+        with sessions.begin() as session:
+            states.fail(
+                session,
+                job.id,
+                job.attempt,
+                code="upload_broken",
+                detail="The upload broke off: the service was restarted meanwhile. Upload again.",
+                from_states=(states.UPLOADING,),
+            )
+
+
+def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
+    """Ends pre-signed uploads whose time is over, unless the object came after all."""
+    with sessions() as session:
+        late = session.scalars(
+            select(Job)
+            .where(
+                Job.status == states.AWAITING_UPLOAD,
+                Job.expires_at < datetime.now(UTC) - timedelta(seconds=60),
+            )
+            .limit(_LIMIT)
+        ).all()
+    for job in late:
+        try:
+            look_for_upload(sessions, store, job)
+        except StorageError as error:
+            log.warning("expiry_postponed", job_id=str(job.id), detail=error.detail)
+            continue
+        with sessions.begin() as session:
+            session.execute(
+                update(Job)
+                .where(Job.id == job.id, Job.status == states.AWAITING_UPLOAD)
+                .values(
+                    status=states.EXPIRED,
+                    message="The pre-signed URL expired before a file was uploaded.",
+                    completed_at=func.now(),
+                    updated_at=func.now(),
+                )
+            )
+            queue.notify(session, job.id)
+
+
+def look_for_upload(sessions: SessionFactory, store: ObjectStore, job: Job) -> bool:
+    """Notes that a pre-signed upload has arrived, if it has. Raises StorageError."""
+    assert job.object_key is not None
+    try:
+        found = store.head(job.object_key)
+    except ObjectMissing:
+        with sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job.id).values(checked_at=func.now()))
+        return False
+    with sessions.begin() as session:
+        mark_uploaded(session, job.id, found.size)
+    return True
+
+
+def mark_uploaded(session: Session, job_id: uuid.UUID, size: int) -> None:
+    """Moves an upload from awaited (or expired) to uploaded."""
+    changed = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status.in_((states.AWAITING_UPLOAD, states.EXPIRED)))
+        .values(
+            status=states.UPLOADED,
+            progress=1.0,
+            file_size=size,
+            message="Uploaded. Ask for processing with POST /process/video/s3.",
+            completed_at=None,
+            updated_at=func.now(),
+        )
+        .returning(Job.id)
+    ).first()
+    if changed is not None:
+        queue.notify(session, job_id)
+
+
+def _remove(shop: Workshop) -> None:
+    """Removes objects whose rows are gone, and videos that were to go after processing."""
+    now = datetime.now(UTC)
+    with shop.sessions() as session:
+        removals = session.scalars(select(Removal).order_by(Removal.id).limit(_LIMIT)).all()
+        leftover = session.scalars(
+            select(Job.id)
+            .where(
+                Job.status == states.COMPLETED,
+                Job.video_deleted_at.is_(None),
+                Job.parameters["delete_after_processing"].as_boolean().is_(True),
+                or_(Job.checked_at.is_(None), Job.checked_at < now - timedelta(seconds=30)),
+            )
+            .limit(_LIMIT)
+        ).all()
+    try:
+        for removal in removals:
+            if removal.prefix.endswith("/"):
+                shop.store.delete_prefix(removal.prefix)
+            else:
+                shop.store.delete(removal.prefix)
+            if removal.keep_until < now:
+                with shop.sessions.begin() as session:
+                    session.execute(delete(Removal).where(Removal.id == removal.id))
+        for job_id in leftover:
+            remove_if_asked(shop, job_id)
+            with shop.sessions.begin() as session:
+                session.execute(update(Job).where(Job.id == job_id).values(checked_at=func.now()))
+    except StorageError as error:
+        log.warning("removal_postponed", detail=error.detail)
+
+
+def _forget(sessions: SessionFactory) -> None:
+    with sessions.begin() as session:
+        session.execute(
+            delete(IdempotencyKey).where(
+                IdempotencyKey.created_at
+                < datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS)
+            )
+        )

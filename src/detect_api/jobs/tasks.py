@@ -1,0 +1,117 @@
+"""The tasks as the queue knows them, and what happens when one fails.
+
+- The video is at fault: the job fails with the reason. Trying again would not help.
+- Something around it is at fault (storage, database, a bug): the task is tried again, later and
+  later, a limited number of times; then the job fails, and says so.
+- The worker stops: the task goes back to the queue at once.
+- The job is gone, cancelled or started anew: the task is void and ends quietly.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+
+import procrastinate
+import structlog
+from procrastinate import App, BaseRetryStrategy, JobContext, RetryDecision
+from procrastinate.jobs import Job as QueuedTask
+
+from detect_api.core.errors import DetectApiError, ObjectChanged, ObjectMissing, VideoError
+from detect_api.jobs import queue, states
+from detect_api.jobs.merge import merge
+from detect_api.jobs.plan import plan
+from detect_api.jobs.progress import Interrupted
+from detect_api.jobs.segment import segment
+from detect_api.jobs.workshop import Workshop
+
+log = structlog.get_logger(__name__)
+
+MAX_TRIES = 25
+"""How often a task is started before its job fails: crashes, kills and outages together."""
+
+_LONGEST_WAIT_SECONDS = 20.0
+
+
+class TryAgain(BaseRetryStrategy):
+    """Waits 1, 2, 4 … 20 s (half of it jittered) between tries; not at all after an interrupt."""
+
+    def get_retry_decision(
+        self, *, exception: BaseException, job: QueuedTask
+    ) -> RetryDecision | None:
+        if isinstance(exception, Interrupted):
+            return RetryDecision(retry_in={"seconds": 0})
+        if job.attempts + 1 >= MAX_TRIES:
+            return None
+        wait = min(_LONGEST_WAIT_SECONDS, 2.0 ** min(job.attempts, 10))
+        return RetryDecision(retry_in={"seconds": wait * random.uniform(0.5, 1.0)})  # noqa: S311
+
+
+def register(app: App, shop: Workshop) -> None:
+    """Makes the three tasks known to the worker's app."""
+
+    @app.task(name=queue.PLAN, queue=queue.CONTROL, pass_context=True, retry=TryAgain())
+    def _plan(context: JobContext, job_id: str, attempt: int) -> None:
+        _run(shop, context, job_id, attempt, plan)
+
+    @app.task(name=queue.SEGMENT, queue=queue.SEGMENTS, pass_context=True, retry=TryAgain())
+    def _segment(context: JobContext, job_id: str, attempt: int, index: int) -> None:
+        def read(shop: Workshop, job: uuid.UUID, attempt: int) -> None:
+            segment(shop, job, attempt, index)
+
+        _run(shop, context, job_id, attempt, read)
+
+    @app.task(name=queue.MERGE, queue=queue.CONTROL, pass_context=True, retry=TryAgain())
+    def _merge(context: JobContext, job_id: str, attempt: int) -> None:
+        _run(shop, context, job_id, attempt, merge)
+
+
+def _run(
+    shop: Workshop,
+    context: JobContext,
+    job_id: str,
+    attempt: int,
+    work: Callable[[Workshop, uuid.UUID, int], None],
+) -> None:
+    job = uuid.UUID(job_id)
+    log_ = log.bind(job_id=job_id, attempt=attempt, task=context.job.task_name)
+    if context.job.attempts >= MAX_TRIES:
+        # Its process died each time, so that nobody could say why.
+        _fail(shop, job, attempt, "task_died", "The worker died each time it tried this video.")
+        return
+    try:
+        work(shop, job, attempt)
+    except states.Superseded:
+        log_.info("task_void")
+    except (VideoError, ObjectMissing, ObjectChanged) as error:
+        log_.warning("video_failed", code=error.code, detail=error.detail)
+        _fail(shop, job, attempt, error.code, error.detail)
+    except Interrupted:
+        raise
+    except Exception as error:
+        if context.job.attempts + 1 >= MAX_TRIES:
+            if isinstance(error, DetectApiError):
+                _fail(shop, job, attempt, error.code, error.detail)
+            else:
+                detail = f"An internal error ended the work ({type(error).__name__}); see the log."
+                _fail(shop, job, attempt, "internal_error", detail)
+        raise
+
+
+def _fail(shop: Workshop, job_id: uuid.UUID, attempt: int, code: str, detail: str) -> None:
+    with shop.sessions.begin() as session:
+        states.fail(session, job_id, attempt, code=code, detail=detail)
+
+
+def make_app(database_url: str) -> App:
+    """The worker's app; open it before use."""
+    return procrastinate.App(
+        connector=procrastinate.PsycopgConnector(
+            conninfo=database_url,
+            min_size=2,
+            max_size=8,
+            timeout=15,
+            kwargs={"connect_timeout": 5, "options": "-c statement_timeout=30000"},
+        )
+    )

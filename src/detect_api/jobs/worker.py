@@ -1,0 +1,119 @@
+"""A worker process: takes tasks from the queue until it is told to stop.
+
+One lane runs segments, one at a time; another runs the short tasks, so that plates of a finished
+segment appear while the next one is read. Run as ``python -m detect_api.jobs.worker``.
+
+Whatever shakes the queue's own bookkeeping (the database restarts in the middle of a task, say)
+ends the process: the supervisor starts a new one, and the sweep hands its tasks on. That is one
+way to recover instead of many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+from typing import Any
+
+import structlog
+from procrastinate import App
+
+from detect_api.core.config import Settings
+from detect_api.core.logging import configure_logging
+from detect_api.db.session import make_engine, make_session_factory
+from detect_api.jobs import queue
+from detect_api.jobs.sweep import INTERVAL_SECONDS, STALLED_SECONDS, sweep
+from detect_api.jobs.tasks import make_app, register
+from detect_api.jobs.workshop import Workshop
+from detect_api.storage import make_store
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 2.0
+POLL_SECONDS = 2.0
+DRAIN_SECONDS = 20.0
+
+
+async def run(settings: Settings) -> int:
+    """Works until SIGTERM or SIGINT; returns the exit status.
+
+    On a signal, running segments stop at the next frame and go back to the queue.
+    """
+    engine = make_engine(settings.database_url, pool_size=4)
+    shop = Workshop(settings, make_session_factory(engine), make_store(settings))
+    app = make_app(settings.database_url or "")
+    register(app, shop)
+    loop = asyncio.get_running_loop()
+    ending = asyncio.Event()
+    broken = False
+
+    def stop() -> None:
+        shop.stop.set()
+        ending.set()
+
+    def on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal broken
+        broken = True
+        log.error("queue_broken", detail=context["message"], exc_info=context.get("exception"))
+        stop()
+
+    loop.set_exception_handler(on_loop_error)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
+    async with app.open_async():
+        lanes = [
+            asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)
+        ]
+        sweeper = asyncio.create_task(_sweep_for_ever(shop))
+        waiting = asyncio.create_task(ending.wait())
+        log.info("worker_ready")
+        done, _ = await asyncio.wait(
+            [*lanes, sweeper, waiting], return_when=asyncio.FIRST_COMPLETED
+        )
+        if waiting not in done:
+            broken = True
+            for task in done:
+                log.error("worker_failed", exc_info=task.exception())
+        stop()
+        for task in (*lanes, sweeper, waiting):
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await asyncio.gather(*lanes, sweeper, waiting, return_exceptions=True)
+    engine.dispose()
+    return 1 if broken else 0
+
+
+async def _lane(app: App, name: str) -> None:
+    await app.run_worker_async(
+        queues=[name],
+        name=name,
+        concurrency=1,
+        fetch_job_polling_interval=POLL_SECONDS,
+        abort_job_polling_interval=60,
+        shutdown_graceful_timeout=DRAIN_SECONDS,
+        update_heartbeat_interval=HEARTBEAT_SECONDS,
+        stalled_worker_timeout=STALLED_SECONDS,
+        install_signal_handlers=False,
+        delete_jobs="always",
+    )
+
+
+async def _sweep_for_ever(shop: Workshop) -> None:
+    while True:
+        await asyncio.to_thread(sweep, shop)
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+def main() -> None:
+    """Entry point of the worker process."""
+    settings = Settings()
+    configure_logging(settings)
+    sys.exit(asyncio.run(run(settings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What every task needs at hand."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from detect_api.core.config import Settings
+from detect_api.db.session import SessionFactory
+from detect_api.db.tables import Job
+from detect_api.storage.base import ObjectStore
+from detect_api.storage.reader import ByteSource, ObjectSource
+from detect_api.vision.decode import DecodeLimits
+from detect_api.vision.pipeline import Engine
+from detect_api.vision.types import Parameters, VideoInfo
+
+
+@dataclass
+class Workshop:
+    """The worker's settings, connections and models, shared by its tasks."""
+
+    settings: Settings
+    sessions: SessionFactory
+    store: ObjectStore
+    stop: threading.Event = field(default_factory=threading.Event)
+    _engine: Engine | None = None
+    _engine_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def engine(self) -> Engine:
+        """The models, loaded on first use, once."""
+        with self._engine_lock:
+            if self._engine is None:
+                self._engine = Engine.load(
+                    threads=self.settings.worker_threads, device=self.settings.device
+                )
+            return self._engine
+
+    @property
+    def limits(self) -> DecodeLimits:
+        """How much a video may ask of the decoding child."""
+        return DecodeLimits.from_settings(self.settings)
+
+    @contextmanager
+    def source(self, job: Job) -> Iterator[ByteSource]:
+        """The job's video as bytes, held to the version that the plan has seen."""
+        assert job.object_key is not None
+        assert job.file_size is not None
+        source = ObjectSource(self.store, job.object_key, job.file_size, job.object_etag)
+        try:
+            yield source
+        finally:
+            source.close()
+
+
+def parameters_of(job: Job) -> Parameters:
+    """The job's parameters as the pipeline takes them."""
+    chosen: dict[str, Any] = job.parameters
+    return Parameters(
+        frame_skip=chosen.get("frame_skip") or 1,
+        start_frame=chosen.get("start_frame"),
+        end_frame=chosen.get("end_frame"),
+        min_confidence=chosen.get("min_confidence"),
+        region=chosen.get("region"),
+    )
+
+
+def video_info_of(job: Job) -> VideoInfo:
+    """What the plan found out about the job's video."""
+    assert job.video is not None
+    return VideoInfo(**{**job.video, "problems": tuple(job.video.get("problems", ()))})
+
+
+def load_job(shop: Workshop, job_id: uuid.UUID) -> Job | None:
+    """The job as it is now, outside any transaction."""
+    with shop.sessions() as session:
+        return session.get(Job, job_id)
