@@ -196,3 +196,15 @@ class Removal(Base):
     prefix: Mapped[str]
     keep_until: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Lease(Base):
+    """Who may do a thing that one process at a time should do, and until when.
+
+    A lease, unlike a lock, runs out by itself when its holder freezes.
+    """
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    until: Mapped[datetime]

@@ -126,9 +126,7 @@ def _finish(shop: Workshop, job: Job) -> None:
             current.status = states.FAILED
             current.error_code, current.error_detail = error
             current.message = f"{ended}; {error[1]}"
-            states.add_event(
-                session, job.id, states.FAILED, {"code": error[0], "detail": error[1]}
-            )
+            states.add_event(session, job.id, states.FAILED, {"code": error[0], "detail": error[1]})
     remove_if_asked(shop, job.id)
 
 
@@ -220,15 +218,11 @@ def _pictures(shop: Workshop, job: Job, merged: vision.Merged) -> dict[int, Pict
         shop.store.put(f"{prefix}{plate.track_id}-crop.jpg", taken.crop, JPEG)
         shop.store.put(f"{prefix}{plate.track_id}-frame.jpg", taken.frame, JPEG)
     for track in merged.unread:
-        shop.store.put(
-            f"{prefix}{track.track_id}-crop.jpg", pictures[track.track_id].crop, JPEG
-        )
+        shop.store.put(f"{prefix}{track.track_id}-crop.jpg", pictures[track.track_id].crop, JPEG)
     return pictures
 
 
-def _segments_of(
-    shop: Workshop, job: Job, numbers: list[int]
-) -> list[tuple[Segment, list[int]]]:
+def _segments_of(shop: Workshop, job: Job, numbers: list[int]) -> list[tuple[Segment, list[int]]]:
     """The segments that hold these frames, each with its own of them in order."""
     if not numbers:
         return []
@@ -281,5 +275,3 @@ def _add(
         }
         session.execute(insert(UnreadTrack).values(**values).on_conflict_do_nothing())
         job.unread_found += 1
-
-

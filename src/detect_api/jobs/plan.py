@@ -122,9 +122,7 @@ def _store(
         row = states.locked(session, job.id, attempt, (states.PROCESSING,))
         row.video = asdict(info)
         row.frames_total = len(parameters.wanted(0, info.total_frames))
-        row.message = counting(
-            row.plates_found, row.frames_done, row.frames_total, row.detections
-        )
+        row.message = counting(row.plates_found, row.frames_done, row.frames_total, row.detections)
         row.updated_at = func.now()
         image = row.type == "image"
         for segment in batch:
@@ -132,7 +130,9 @@ def _store(
         if planned is not None:
             row.planned_segments = planned
             row.problems = list(info.problems)
-        if planned is not None or any(not parameters.wanted(s.first_frame, s.end_frame) for s in batch):
+        if planned is not None or any(
+            not parameters.wanted(s.first_frame, s.end_frame) for s in batch
+        ):
             queue.defer_merge(session, row.id, attempt, image=image)
         queue.notify(session, row.id)
 

@@ -1,22 +1,22 @@
 """What nobody else brings to an end: lost tasks, broken uploads, expired URLs, left-over objects.
 
-Every worker sweeps every few seconds; an advisory lock lets one of them do it at a time. Each
-step finds its work by a query, so that a sweep that dies is simply done again.
+Every worker sweeps every few seconds; a lease lets one of them do it at a time, and runs out
+should that one freeze. Each step finds its work by a query, so that a sweep that dies is simply
+done again, and two at once do no harm.
 """
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import delete, func, or_, select, text, update
-from sqlalchemy.orm import Session
 
-from detect_api.core.errors import ObjectMissing, StorageError
+from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
-from detect_api.db.tables import IdempotencyKey, Job, Removal
+from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
 from detect_api.jobs import queue, states
+from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectStore
@@ -30,8 +30,9 @@ STALLED_SECONDS = 8.0
 UPLOAD_SILENCE_SECONDS = 30.0
 """An upload through the API whose row was not touched for so long has lost its API process."""
 
+LEASE_SECONDS = 10.0
 IDEMPOTENCY_HOURS = 24
-_LOCK = 0x7377_6565_70  # "sweep"
+_LEASE = "sweep"
 _LIMIT = 200
 
 _REQUEUE_STALLED = text("""
@@ -52,7 +53,7 @@ _LOST_PLANS = text("""
 """)
 
 _LOST_SEGMENTS = text("""
-    SELECT jobs.id, jobs.attempt, jobs.type, segments.index
+    SELECT jobs.id, jobs.attempt, jobs.type, segments.index AS segment
       FROM jobs JOIN segments ON segments.job_id = jobs.id
      WHERE jobs.status = 'processing' AND jobs.updated_at < now() - interval '10 seconds'
        AND segments.result IS NULL
@@ -80,21 +81,29 @@ def sweep(shop: Workshop) -> bool:
 
     Storage that cannot be reached only postpones what needs it.
     """
-    with shop.sessions() as guard:
-        held = guard.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK})
-        guard.commit()
-        if not held:
-            return False
-        try:
-            _requeue(shop.sessions)
-            _end_broken_uploads(shop.sessions, shop.store)
-            _expire(shop.sessions, shop.store)
-            _remove(shop)
-            _forget(shop.sessions)
-        finally:
-            guard.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
-            guard.commit()
+    if not _take_lease(shop.sessions):
+        return False
+    _requeue(shop.sessions)
+    _end_broken_uploads(shop.sessions, shop.store)
+    _expire(shop.sessions, shop.store)
+    _remove(shop)
+    _forget(shop.sessions)
+    with shop.sessions.begin() as session:
+        session.execute(delete(Lease).where(Lease.name == _LEASE))
     return True
+
+
+def _take_lease(sessions: SessionFactory) -> bool:
+    with sessions.begin() as session:
+        taken = session.execute(
+            text(
+                "INSERT INTO leases (name, until) VALUES (:name, now() + :time) "
+                "ON CONFLICT (name) DO UPDATE SET until = excluded.until "
+                "WHERE leases.until < now() RETURNING name"
+            ),
+            {"name": _LEASE, "time": timedelta(seconds=LEASE_SECONDS)},
+        ).first()
+    return taken is not None
 
 
 def _requeue(sessions: SessionFactory) -> None:
@@ -108,9 +117,9 @@ def _requeue(sessions: SessionFactory) -> None:
             log.warning("plan_was_lost", job_id=str(row.id))
             queue.defer_plan(session, row.id, row.attempt, image=row.type == "image")
         for row in session.execute(_LOST_SEGMENTS, limit).all():
-            log.warning("segment_was_lost", job_id=str(row.id), segment=row.index)
+            log.warning("segment_was_lost", job_id=str(row.id), segment=row.segment)
             queue.defer_segment(
-                session, row.id, row.attempt, row.index, image=row.type == "image"
+                session, row.id, row.attempt, row.segment, image=row.type == "image"
             )
         for row in session.execute(_LOST_MERGES, limit).all():
             log.warning("merge_was_lost", job_id=str(row.id))
@@ -122,9 +131,7 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
     silent = datetime.now(UTC) - timedelta(seconds=UPLOAD_SILENCE_SECONDS)
     with sessions() as session:
         broken = session.scalars(
-            select(Job)
-            .where(Job.status == states.UPLOADING, Job.updated_at < silent)
-            .limit(_LIMIT)
+            select(Job).where(Job.status == states.UPLOADING, Job.updated_at < silent).limit(_LIMIT)
         ).all()
     for job in broken:
         if job.multipart_id and job.object_key:
@@ -175,39 +182,6 @@ def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
             queue.notify(session, job.id)
 
 
-def look_for_upload(sessions: SessionFactory, store: ObjectStore, job: Job) -> bool:
-    """Notes that a pre-signed upload has arrived, if it has. Raises StorageError."""
-    assert job.object_key is not None
-    try:
-        found = store.head(job.object_key)
-    except ObjectMissing:
-        with sessions.begin() as session:
-            session.execute(update(Job).where(Job.id == job.id).values(checked_at=func.now()))
-        return False
-    with sessions.begin() as session:
-        mark_uploaded(session, job.id, found.size)
-    return True
-
-
-def mark_uploaded(session: Session, job_id: uuid.UUID, size: int) -> None:
-    """Moves an upload from awaited (or expired) to uploaded."""
-    changed = session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.status.in_((states.AWAITING_UPLOAD, states.EXPIRED)))
-        .values(
-            status=states.UPLOADED,
-            progress=1.0,
-            file_size=size,
-            message="Uploaded. Ask for processing with POST /process/video/s3.",
-            completed_at=None,
-            updated_at=func.now(),
-        )
-        .returning(Job.id)
-    ).first()
-    if changed is not None:
-        queue.notify(session, job_id)
-
-
 def _remove(shop: Workshop) -> None:
     """Removes objects whose rows are gone, and videos that were to go after processing."""
     now = datetime.now(UTC)
@@ -244,7 +218,6 @@ def _forget(sessions: SessionFactory) -> None:
     with sessions.begin() as session:
         session.execute(
             delete(IdempotencyKey).where(
-                IdempotencyKey.created_at
-                < datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS)
+                IdempotencyKey.created_at < datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS)
             )
         )

@@ -64,9 +64,7 @@ async def run(settings: Settings) -> int:
         loop.add_signal_handler(number, stop)
     threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
     async with app.open_async():
-        lanes = [
-            asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)
-        ]
+        lanes = [asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)]
         sweeper = asyncio.create_task(_sweep_for_ever(shop))
         waiting = asyncio.create_task(ending.wait())
         log.info("worker_ready")

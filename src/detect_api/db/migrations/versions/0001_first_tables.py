@@ -126,6 +126,11 @@ CREATE TABLE removals (
     keep_until timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+
+CREATE TABLE leases (
+    name text PRIMARY KEY,
+    until timestamptz NOT NULL
+);
 """
 
 

@@ -1,0 +1,176 @@
+"""Jobs: looking at them, ending them, starting them again, deleting them."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from detect_api.core.config import Settings
+from detect_api.core.errors import Conflict, NotFound
+from detect_api.db.tables import Event, Job, Plate, Removal, Segment, UnreadTrack
+from detect_api.jobs import queue, states
+from detect_api.jobs.views import evidence_prefix, job_view
+from detect_api.services.paging import Page, decode_cursor, encode_cursor
+
+_EVIDENCE_GRACE = timedelta(minutes=10)
+
+
+def get(session: Session, job_id: uuid.UUID) -> Job:
+    """The job. Raises NotFound."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.", code="job_not_found")
+    return job
+
+
+def processing_of(session: Session, job: Job) -> Job | None:
+    """The job that processes what this upload brought, if there is one."""
+    if job.processing_job_id is None:
+        return None
+    return session.get(Job, job.processing_job_id)
+
+
+def view(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
+    """The job as clients see it. Raises NotFound."""
+    job = get(session, job_id)
+    return job_view(job, processing_of(session, job))
+
+
+def jobs_page(
+    session: Session,
+    *,
+    status: list[str],
+    kind: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    cursor: str | None,
+    limit: int,
+) -> Page:
+    """Jobs, the newest first. Raises InvalidRequest for a cursor that is none of ours."""
+    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)
+    if status:
+        query = query.where(Job.status.in_(status))
+    if kind is not None:
+        query = query.where(Job.type == kind)
+    if since is not None:
+        query = query.where(Job.created_at >= since)
+    if until is not None:
+        query = query.where(Job.created_at < until)
+    if cursor is not None:
+        query = query.where(tuple_(Job.created_at, Job.id) < decode_cursor(cursor))
+    rows = list(session.scalars(query))
+    more = rows[limit - 1] if len(rows) > limit else None
+    wanted = [row.processing_job_id for row in rows if row.processing_job_id is not None]
+    processing = {row.id: row for row in session.scalars(select(Job).where(Job.id.in_(wanted)))}
+    return Page(
+        items=[
+            job_view(row, processing.get(row.processing_job_id) if row.processing_job_id else None)
+            for row in rows[:limit]
+        ],
+        next_cursor=encode_cursor(more.created_at, more.id) if more else None,
+    )
+
+
+def cancel(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
+    """Ends a job that has not ended. Raises NotFound and Conflict."""
+    asked = get(session, job_id)
+    target = asked.processing_job_id or job_id
+    job = session.get(Job, target, with_for_update={"key_share": True}, populate_existing=True)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.", code="job_not_found")
+    if job.status in states.FINISHED:
+        raise Conflict(f"The job is {job.status} already.", code="job_finished")
+    job.status = states.CANCELLED
+    job.message = "Cancelled."
+    job.merge_state = None
+    job.completed_at = job.updated_at = func.now()
+    session.flush()
+    session.refresh(job)
+    states.add_event(session, job.id, states.CANCELLED, {})
+    if target != job_id:
+        queue.notify(session, job_id)
+    return view(session, job_id)
+
+
+def retry(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
+    """Starts a failed or cancelled processing job anew. Raises NotFound and Conflict."""
+    asked = get(session, job_id)
+    target = asked.processing_job_id or job_id
+    job = session.get(Job, target, with_for_update=True, populate_existing=True)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.", code="job_not_found")
+    if job.status not in (states.FAILED, states.CANCELLED):
+        raise Conflict(
+            f"The job is {job.status}: only a failed or cancelled job can be started again.",
+            code="job_not_retryable",
+        )
+    if job.type == "upload" or job.object_etag is None:
+        raise Conflict(
+            "The video of this job never arrived: upload it again.", code="video_missing"
+        )
+    for table in (Segment, Plate, UnreadTrack, Event):
+        session.execute(delete(table).where(table.job_id == job.id))
+    job.attempt += 1
+    job.status = states.PENDING
+    job.message = "Waiting for a worker."
+    job.progress = 0.0
+    job.started_at = job.completed_at = None
+    job.error_code = job.error_detail = None
+    job.video = job.merge_state = job.planned_segments = None
+    job.problems = []
+    job.merged_segments = job.frames_total = job.frames_done = 0
+    job.detections = job.frames_with_detections = job.plates_found = job.unread_found = 0
+    job.updated_at = func.now()
+    session.flush()
+    queue.defer_plan(session, job.id, job.attempt, image=job.type == "image")
+    queue.notify(session, job.id)
+    session.refresh(job)
+    return view(session, job_id)
+
+
+def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str, Any]:
+    """Deletes a job with all that belongs to it, and says what that was.
+
+    Rows go at once; objects are written down for removal in the same transaction, so that
+    nothing is forgotten. A video that another job still names stays. Raises NotFound.
+    """
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.", code="job_not_found")
+    plates = session.scalar(select(func.count()).where(Plate.job_id == job_id)) or 0
+    unread = session.scalar(select(func.count()).where(UnreadTrack.job_id == job_id)) or 0
+    now = datetime.now(UTC)
+    objects: list[str] = []
+    if job.type != "upload":
+        # A worker may be writing pictures at this moment: look again for a while.
+        prefix = evidence_prefix(settings.s3_video_prefix, job_id)
+        session.add(Removal(prefix=prefix, keep_until=now + _EVIDENCE_GRACE))
+        objects.append(prefix)
+    shared = session.scalar(
+        select(func.count()).where(
+            Job.object_key == job.object_key,
+            Job.id != job_id,
+            or_(Job.type != "upload", Job.processing_job_id.is_distinct_from(job_id)),
+        )
+    )
+    if job.object_key and not shared and job.video_deleted_at is None:
+        # The pre-signed URL of an awaited upload still works until it expires.
+        waiting = job.status == states.AWAITING_UPLOAD and job.expires_at is not None
+        until = job.expires_at + _EVIDENCE_GRACE if waiting and job.expires_at else now
+        session.add(Removal(prefix=job.object_key, keep_until=until))
+        objects.append(job.object_key)
+    session.execute(delete(Job).where(or_(Job.id == job_id, Job.processing_job_id == job_id)))
+    queue.notify(session, job_id)
+    return {
+        "job_id": str(job_id),
+        "deleted": {
+            "plates": plates,
+            "unread_tracks": unread,
+            "video": job.object_key if job.object_key in objects else None,
+            "pictures": next((name for name in objects if name.endswith("/")), None),
+        },
+    }
