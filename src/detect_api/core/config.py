@@ -128,7 +128,8 @@ class Settings(BaseSettings):
 
     @field_validator(
         "enable_s3", "s3_bucket_name", "s3_endpoint_url", "s3_public_endpoint_url",
-        "aws_access_key_id", "database_url", mode="before",
+        "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "database_url",
+        "log_file", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

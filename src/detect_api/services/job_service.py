@@ -6,15 +6,21 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import delete, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
-from detect_api.core.errors import Conflict, NotFound
+from detect_api.core.errors import Conflict, NotFound, StorageError
+from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Event, Job, Plate, Removal, Segment, UnreadTrack
 from detect_api.jobs import queue, states
+from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.views import evidence_prefix, job_view
 from detect_api.services.paging import Page, decode_cursor, encode_cursor
+from detect_api.storage.base import ObjectStore
+
+log = structlog.get_logger(__name__)
 
 _EVIDENCE_GRACE = timedelta(minutes=10)
 
@@ -174,3 +180,47 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
             "pictures": next((name for name in objects if name.endswith("/")), None),
         },
     }
+
+
+_LOOK_AGAIN = timedelta(seconds=1)
+
+
+def current_view(sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID) -> dict[str, Any]:
+    """The job as clients see it; looks, at most once a second, whether an awaited upload came.
+
+    Raises NotFound. Storage that does not answer only means that it is not known yet.
+    """
+    with sessions() as session:
+        job = get(session, job_id)
+        processing = processing_of(session, job)
+    due = job.checked_at is None or datetime.now(UTC) - job.checked_at > _LOOK_AGAIN
+    if job.status != states.AWAITING_UPLOAD or not due:
+        return job_view(job, processing)
+    try:
+        arrived = look_for_upload(sessions, store, job)
+    except StorageError as error:
+        log.warning("upload_not_checked", job_id=str(job_id), detail=error.detail)
+        arrived = False
+    if not arrived:
+        return job_view(job, processing)
+    with sessions() as session:
+        return view(session, job_id)
+
+
+def remove_objects(sessions: SessionFactory, store: ObjectStore, answer: dict[str, Any]) -> None:
+    """Removes now what ``remove`` wrote down; what storage does not let go is left to the sweep."""
+    for name in (answer["deleted"]["video"], answer["deleted"]["pictures"]):
+        if name is None:
+            continue
+        try:
+            if name.endswith("/"):
+                store.delete_prefix(name)
+            else:
+                store.delete(name)
+        except StorageError as error:
+            log.warning("removal_postponed", detail=error.detail)
+            continue
+        with sessions.begin() as session:
+            session.execute(
+                delete(Removal).where(Removal.prefix == name, Removal.keep_until <= func.now())
+            )

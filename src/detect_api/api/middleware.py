@@ -1,0 +1,56 @@
+"""What every request passes: an id, its measure and its log line. Plain ASGI, for speed."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from detect_api.core.metrics import Metrics
+
+_USABLE = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+
+
+def request_id_of(scope: MutableMapping[str, Any]) -> str:
+    """The id of the request, as the response's ``X-Request-ID`` names it."""
+    value: str = scope.get("state", {}).get("request_id", "")
+    return value
+
+
+class RequestContext:
+    """Gives each request an id (the client's own if it is a plain word) and measures it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"x-request-id"), "")
+        request_id = given if _USABLE.fullmatch(given) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        header = (b"x-request-id", request_id.encode())
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message["headers"], header]}
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                route = scope.get("route")
+                path = getattr(route, "path", "(none)")
+                self._metrics.request(scope["method"], path, status, time.perf_counter() - started)

@@ -1,0 +1,254 @@
+"""Following jobs and getting their results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from sqlalchemy import select
+from sse_starlette.sse import EventSourceResponse
+
+from detect_api.api.deps import Parts, PartsDep
+from detect_api.api.schemas.base import problems
+from detect_api.api.schemas.jobs import Deleted, Job, JobList, Status
+from detect_api.api.schemas.plates import PlateList, Result
+from detect_api.core.errors import Unavailable
+from detect_api.db.tables import Event
+from detect_api.jobs import states
+from detect_api.jobs.views import job_view
+from detect_api.services import job_service, result_service
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="Entries a page.")]
+Cursor = Annotated[str | None, Query(max_length=400, description="next_cursor of the page before.")]
+Since = Annotated[datetime | None, Query(alias="from", description="Created at or after.")]
+Until = Annotated[datetime | None, Query(alias="to", description="Created before.")]
+
+MAX_STREAMS = 2000
+_LOOK_ANYWAY_SECONDS = 5.0
+_LEAST_PAUSE_SECONDS = 0.1
+_EVENTS_A_ROUND = 200
+
+
+@router.get("", response_model=JobList, responses=problems(400, 422), summary="List jobs")
+def list_jobs(
+    parts: PartsDep,
+    status: Annotated[list[Status] | None, Query(description="Any of these states.")] = None,
+    kind: Annotated[
+        str | None, Query(alias="type", pattern="^(upload|video|image)$", description="One type.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Any:
+    with parts.sessions() as session:
+        page = job_service.jobs_page(
+            session,
+            status=list(status or ()),
+            kind=kind,
+            since=since,
+            until=until,
+            cursor=cursor,
+            limit=limit,
+        )
+    return JSONResponse(page.as_json("jobs"))
+
+
+@router.get("/{job_id}", response_model=Job, responses=problems(404), summary="Get a job's state")
+def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
+    return JSONResponse(job_service.current_view(parts.sessions, parts.store, job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses=problems(404, 503),
+    summary="Follow a job (server-sent events)",
+    description="Events `progress`, `plate`, `completed`, `failed` and `cancelled`; the stream "
+    "ends with the job. Send `Last-Event-ID` to go on where a broken stream ended.",
+)
+def events(
+    job_id: uuid.UUID,
+    parts: PartsDep,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> EventSourceResponse:
+    with parts.sessions() as session:
+        job_service.get(session, job_id)
+    if parts.metrics.streams._value.get() >= MAX_STREAMS:
+        raise Unavailable("Too many event streams are open: poll GET /jobs/{job_id} instead.")
+    last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    return EventSourceResponse(_stream(parts, job_id, last), ping=15)
+
+
+async def _stream(parts: Parts, job_id: uuid.UUID, last: int) -> AsyncIterator[dict[str, str]]:
+    shown = ""
+    followed = await asyncio.to_thread(_followed, parts, job_id)
+    with parts.metrics.streams.track_inprogress(), parts.broadcast.follow(*followed) as changed:
+        while True:
+            changed.clear()
+            view, fresh = await asyncio.to_thread(_look, parts, job_id, last)
+            if view is None:
+                return
+            state = json.dumps(view)
+            if state != shown:
+                shown = state
+                yield {"event": "progress", "data": state}
+            for event in fresh:
+                last = event.id
+                yield {"id": str(event.id), "event": event.type, "data": json.dumps(event.data)}
+            if len(fresh) == _EVENTS_A_ROUND:
+                continue
+            if view["status"] in states.FINISHED:
+                return
+            if view.get("processing_job_id") and len(followed) == 1:
+                # The upload has become a processing job: follow that one, too.
+                async for item in _stream(parts, job_id, last):
+                    yield item
+                return
+            await asyncio.sleep(_LEAST_PAUSE_SECONDS)
+            try:
+                async with asyncio.timeout(_LOOK_ANYWAY_SECONDS):
+                    await changed.wait()
+            except TimeoutError:
+                continue
+
+
+def _followed(parts: Parts, job_id: uuid.UUID) -> list[uuid.UUID]:
+    with parts.sessions() as session:
+        job = job_service.get(session, job_id)
+    return [job_id, job.processing_job_id] if job.processing_job_id else [job_id]
+
+
+def _look(parts: Parts, job_id: uuid.UUID, last: int) -> tuple[dict[str, Any] | None, list[Event]]:
+    """The job as it is and its events after ``last``; (None, []) when it was deleted."""
+    with parts.sessions() as session:
+        job = session.get(job_service.Job, job_id)
+        if job is None:
+            return None, []
+        processing = job_service.processing_of(session, job)
+        fresh = session.scalars(
+            select(Event)
+            .where(Event.job_id == (processing or job).id, Event.id > last)
+            .order_by(Event.id)
+            .limit(_EVENTS_A_ROUND)
+        ).all()
+        return job_view(job, processing), list(fresh)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    response_model=Job,
+    responses=problems(404, 409),
+    summary="Cancel a job",
+)
+def cancel(job_id: uuid.UUID, parts: PartsDep) -> Any:
+    with parts.sessions.begin() as session:
+        return JSONResponse(job_service.cancel(session, job_id))
+
+
+@router.post(
+    "/{job_id}/retry",
+    response_model=Job,
+    responses=problems(404, 409),
+    summary="Start a failed or cancelled job again",
+)
+def retry(job_id: uuid.UUID, parts: PartsDep) -> Any:
+    with parts.sessions.begin() as session:
+        return JSONResponse(job_service.retry(session, job_id))
+
+
+@router.delete(
+    "/{job_id}",
+    response_model=Deleted,
+    responses=problems(404),
+    summary="Delete a job, its video, pictures and plates",
+)
+def delete(job_id: uuid.UUID, parts: PartsDep) -> Any:
+    with parts.sessions.begin() as session:
+        answer = job_service.remove(session, parts.settings, job_id)
+    job_service.remove_objects(parts.sessions, parts.store, answer)
+    return JSONResponse(answer)
+
+
+@router.get(
+    "/{job_id}/result",
+    response_model=Result,
+    responses=problems(404, 409),
+    summary="Get a job's whole result",
+)
+def result(job_id: uuid.UUID, parts: PartsDep) -> Any:
+    with parts.sessions() as session:
+        return JSONResponse(result_service.result(session, job_id))
+
+
+@router.get(
+    "/{job_id}/plates",
+    response_model=PlateList,
+    responses=problems(400, 404, 422),
+    summary="List a job's plates, also while it runs",
+)
+def plates(job_id: uuid.UUID, parts: PartsDep, cursor: Cursor = None, limit: Limit = 100) -> Any:
+    with parts.sessions() as session:
+        page = result_service.plates_page(session, job_id, cursor, limit)
+    return JSONResponse(page.as_json("plates"))
+
+
+@router.get(
+    "/{job_id}/plates.csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}}, **problems(404)},
+    summary="Export a job's plates as CSV",
+)
+def plates_csv(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
+    with parts.sessions() as session:
+        job_service.get(session, job_id)
+    lines = result_service.as_csv(result_service.export_rows(parts.sessions, job_id))
+    return StreamingResponse(lines, media_type="text/csv", headers=_attachment(job_id, "csv"))
+
+
+@router.get(
+    "/{job_id}/plates.jsonl",
+    response_class=Response,
+    responses={200: {"content": {"application/jsonl": {}}}, **problems(404)},
+    summary="Export a job's plates as JSON lines",
+)
+def plates_jsonl(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
+    with parts.sessions() as session:
+        job_service.get(session, job_id)
+    lines = result_service.as_jsonl(result_service.export_rows(parts.sessions, job_id))
+    return StreamingResponse(
+        lines, media_type="application/jsonl", headers=_attachment(job_id, "jsonl")
+    )
+
+
+@router.get(
+    "/{job_id}/unread/{track_id}.jpg",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 503)},
+    summary="Get the picture of a plate that was not read",
+)
+def unread_picture(job_id: uuid.UUID, track_id: int, parts: PartsDep) -> Response:
+    with parts.sessions() as session:
+        key = result_service.unread_track(session, job_id, track_id).crop_key
+    return picture(parts, key)
+
+
+def picture(parts: Parts, key: str) -> Response:
+    """A JPEG from storage."""
+    found = parts.store.head(key)
+    body = parts.store.read_range(key, 0, found.size, found.etag)
+    return Response(
+        body, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"}
+    )
+
+
+def _attachment(job_id: uuid.UUID, extension: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="plates-{job_id}.{extension}"'}

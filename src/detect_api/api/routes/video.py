@@ -1,0 +1,101 @@
+"""Getting a video in: straight to S3, or through the API."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+
+from detect_api.api.deps import IdempotencyKey, PartsDep
+from detect_api.api.receive import FormUpload
+from detect_api.api.schemas.base import problems
+from detect_api.api.schemas.video import (
+    UPLOAD_FORM,
+    JobCreated,
+    PresignRequest,
+    PresignResponse,
+    ProcessingParameters,
+    ProcessRequest,
+)
+from detect_api.core.ids import new_id
+from detect_api.services import idempotency, s3_service
+
+router = APIRouter(prefix="/process/video", tags=["video"])
+
+JobIdHeader = Annotated[
+    uuid.UUID | None,
+    Header(alias="X-Job-ID", description="An id for the job, chosen by the client."),
+]
+
+
+@router.post(
+    "/upload/s3/presigned-url",
+    response_model=PresignResponse,
+    responses=problems(400, 413, 422, 503),
+    summary="Get a form that uploads a video straight to S3",
+)
+def presigned_url(
+    body: PresignRequest, parts: PartsDep, idempotency_key: IdempotencyKey = None
+) -> Any:
+    s3 = parts.require_s3()
+    with parts.sessions.begin() as session:
+        return idempotency.once(
+            session,
+            "presigned-url",
+            idempotency_key,
+            idempotency.fingerprint(body.model_dump()),
+            lambda: s3.presign(session, **body.model_dump()),
+        )
+
+
+@router.post(
+    "/s3",
+    response_model=JobCreated,
+    responses=problems(400, 403, 404, 413, 422, 503),
+    summary="Process a video that was uploaded to S3",
+)
+def process_s3(
+    body: ProcessRequest, parts: PartsDep, idempotency_key: IdempotencyKey = None
+) -> Any:
+    parts.require_s3()
+    route, print_ = "process-s3", idempotency.fingerprint(body.model_dump())
+    with parts.sessions.begin() as session:
+        # The answer to a repeated request must not depend on what became of the video since.
+        known = idempotency.first_answer(session, route, idempotency_key, print_)
+    if known is not None:
+        return known
+    found = s3_service.uploaded_video(parts.settings, parts.store, body.s3_key)
+    parameters = body.model_dump(exclude={"s3_key"})
+    with parts.sessions.begin() as session:
+        return idempotency.once(
+            session,
+            route,
+            idempotency_key,
+            print_,
+            lambda: s3_service.create_processing(session, found, parameters),
+        )
+
+
+@router.post(
+    "/upload/async",
+    response_model=JobCreated,
+    responses=problems(400, 408, 409, 413, 422, 503),
+    openapi_extra=UPLOAD_FORM,
+    summary="Upload a video through the API and process it",
+)
+async def upload_async(
+    request: Request,
+    parts: PartsDep,
+    job_id: JobIdHeader = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Any:
+    form = FormUpload(
+        request,
+        parts,
+        ProcessingParameters,
+        job_id=job_id or new_id(),
+        idempotency_key=idempotency_key,
+        image=False,
+    )
+    return await form.run()

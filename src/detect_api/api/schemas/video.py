@@ -1,0 +1,161 @@
+"""Bodies of the routes under ``/process/video``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, model_validator
+
+from detect_api.api.schemas.base import Request, Response
+
+Frame = Annotated[int, Field(ge=0, le=2**31 - 1)]
+JOB = "7a2f5c90-e29b-41d4-a716-446655440001"
+UPLOAD = "550e8400-e29b-41d4-a716-446655440000"
+
+
+class PresignRequest(Request):
+    """What is going to be uploaded straight to S3."""
+
+    filename: str = Field(min_length=1, max_length=255)
+    file_size: int | None = Field(
+        None, ge=1, description="Bytes; the form then takes exactly so many."
+    )
+    content_type: str = Field("video/mp4", min_length=1, max_length=100)
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "filename": "traffic_video.mp4",
+                "file_size": 187000000,
+                "content_type": "video/mp4",
+            }
+        }
+    )
+
+
+class PresignResponse(Response):
+    """A form for one upload: POST ``upload_fields`` and then ``file``, last, to ``upload_url``."""
+
+    job_id: str
+    upload_url: str
+    upload_fields: dict[str, str]
+    s3_key: str
+    bucket: str
+    expires_in: int
+    max_file_size: int
+    status_url: str
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "job_id": UPLOAD,
+                "upload_url": "https://your-video-bucket.s3.amazonaws.com/",
+                "upload_fields": {
+                    "key": "videos/20250113_143022_550e8400.mp4",
+                    "Content-Type": "video/mp4",
+                    "x-amz-meta-original-filename": "traffic_video.mp4",
+                    "x-amz-meta-job-id": UPLOAD,
+                    "policy": "eyJleH...",
+                    "x-amz-algorithm": "AWS4-HMAC-SHA256",
+                    "x-amz-credential": "AKIA.../20250113/us-east-1/s3/aws4_request",
+                    "x-amz-date": "20250113T143022Z",
+                    "x-amz-signature": "abc123...",
+                },
+                "s3_key": "videos/20250113_143022_550e8400.mp4",
+                "bucket": "your-video-bucket",
+                "expires_in": 3600,
+                "max_file_size": 524288000,
+                "status_url": f"/jobs/{UPLOAD}",
+            }
+        }
+    )
+
+
+class ProcessingParameters(Request):
+    """How a video is to be read. Frames are counted over the whole video, from 0."""
+
+    frame_skip: int = Field(
+        1, ge=1, le=10_000, description="Look at the frames whose number is a multiple of this."
+    )
+    start_frame: Frame | None = Field(None, description="The first frame looked at.")
+    end_frame: Frame | None = Field(None, description="The first frame not looked at any more.")
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, description="Plates whose text is less sure are listed as unread."
+    )
+    region: str | None = Field(
+        None,
+        pattern=r"^[a-z]{2}(-[a-z0-9]{1,8})?$",
+        description="Country or region whose plates are expected, such as de or us-ca.",
+    )
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> ProcessingParameters:
+        if self.end_frame is not None and self.end_frame <= (self.start_frame or 0):
+            raise ValueError("end_frame must be greater than start_frame")
+        return self
+
+
+class ProcessRequest(ProcessingParameters):
+    """An uploaded video, and how it is to be read."""
+
+    s3_key: str = Field(min_length=1, max_length=1024)
+    delete_after_processing: bool = Field(
+        False, description="Remove the video from S3 once the job has completed."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "s3_key": "videos/20250113_143022_550e8400.mp4",
+                "frame_skip": 2,
+                "min_confidence": 0.3,
+                "delete_after_processing": True,
+            }
+        }
+    )
+
+
+class JobCreated(Response):
+    """A job that was created; follow it under ``status_url``."""
+
+    job_id: str
+    status: str
+    message: str
+    status_url: str
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "job_id": JOB,
+                "status": "pending",
+                "message": "Video processing job created from S3 (187.00MB). "
+                "Use the job_id to check status.",
+                "status_url": f"/jobs/{JOB}",
+            }
+        }
+    )
+
+
+UPLOAD_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "frame_skip": {"type": "integer", "minimum": 1, "default": 1},
+                        "start_frame": {"type": "integer", "minimum": 0},
+                        "end_frame": {"type": "integer", "minimum": 1},
+                        "min_confidence": {"type": "number", "minimum": 0, "maximum": 1},
+                        "region": {"type": "string"},
+                    },
+                },
+                "example": {"file": "(the video)", "frame_skip": 2},
+            }
+        },
+    }
+}
+"""OpenAPI description of the form that is parsed while it arrives."""

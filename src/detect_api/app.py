@@ -1,0 +1,97 @@
+"""Putting the API together. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+import detect_api
+from detect_api.api import problems
+from detect_api.api.broadcast import Broadcast
+from detect_api.api.deps import Parts
+from detect_api.api.middleware import RequestContext
+from detect_api.api.routes import health, jobs, plates, video
+from detect_api.api.schemas.base import Problem
+from detect_api.core.config import Settings
+from detect_api.core.metrics import Metrics
+from detect_api.db.session import make_engine, make_session_factory
+from detect_api.services.s3_service import S3Service
+from detect_api.storage import make_store, s3_problem
+
+
+def make_parts(settings: Settings) -> Parts:
+    """The parts that the routes work with. Connects to nothing yet."""
+    engine = make_engine(settings.database_url)
+    problem = s3_problem(settings)
+    s3 = None
+    if problem is None:
+        from detect_api.storage.s3 import make_client
+
+        assert settings.s3_bucket_name
+        s3 = S3Service(settings, make_client(settings, public=True), settings.s3_bucket_name)
+    return Parts(
+        settings=settings,
+        engine=engine,
+        sessions=make_session_factory(engine),
+        store=make_store(settings),
+        s3=s3,
+        s3_problem=problem,
+        broadcast=Broadcast(settings.database_url or ""),
+        metrics=Metrics(),
+    )
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API as an ASGI application. Raises Unavailable when no database is configured."""
+    parts = make_parts(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        listening = asyncio.create_task(parts.broadcast.run())
+        try:
+            yield
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+            parts.engine.dispose()
+
+    app = FastAPI(
+        title="detect-api",
+        version=detect_api.__version__,
+        summary="Reads the number plates in large traffic videos.",
+        lifespan=lifespan,
+    )
+    app.state.parts = parts
+    problems.install(app)
+    for module in (video, jobs, plates, health):
+        app.include_router(module.router)
+    if settings.cors_origin_list:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origin_list,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(RequestContext, metrics=parts.metrics)
+    _describe_problems(app)
+    return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Puts the error document into the OpenAPI description, where every route refers to it."""
+    original = app.openapi
+
+    def openapi() -> dict[str, object]:
+        description = original()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        definitions = schema.pop("$defs", {})
+        description["components"]["schemas"].update({"Problem": schema, **definitions})
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]

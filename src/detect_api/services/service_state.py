@@ -1,0 +1,55 @@
+"""How the service as a whole is doing, from the database's point of view."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from detect_api.core.metrics import Metrics
+from detect_api.db.tables import Job
+from detect_api.jobs import queue, states
+
+ALIVE_SECONDS = 10.0
+"""A worker whose last heartbeat is older does not count as alive."""
+
+
+def workers_alive(session: Session) -> int:
+    """Worker processes with a fresh heartbeat. Each has two lanes in the queue."""
+    lanes = session.scalar(
+        text(
+            "SELECT count(*) FROM procrastinate_workers "
+            "WHERE last_heartbeat > now() - make_interval(secs => :seconds)"
+        ),
+        {"seconds": ALIVE_SECONDS},
+    )
+    return (int(lanes or 0) + 1) // 2
+
+
+def fill_gauges(session: Session, metrics: Metrics) -> None:
+    """Sets the gauges that describe jobs, queue and workers."""
+    counts = dict(
+        session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples().all()
+    )
+    for status in states.ALL:
+        metrics.jobs.labels(status).set(counts.get(status, 0))
+    waiting = dict(
+        session.execute(
+            text(
+                "SELECT queue_name, count(*) FROM procrastinate_jobs "
+                "WHERE status = 'todo' GROUP BY queue_name"
+            )
+        )
+        .tuples()
+        .all()
+    )
+    for name in (queue.SEGMENTS, queue.CONTROL):
+        metrics.queue.labels(name).set(waiting.get(name, 0))
+    oldest = session.scalar(
+        text(
+            "SELECT extract(epoch FROM now() - min(e.at)) FROM procrastinate_jobs j "
+            "JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred' "
+            "WHERE j.status = 'todo'"
+        )
+    )
+    metrics.queue_age.set(float(oldest or 0))
+    metrics.workers.set(workers_alive(session))
