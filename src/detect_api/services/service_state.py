@@ -32,7 +32,7 @@ def fill_gauges(session: Session, metrics: Metrics) -> None:
     )
     for status in states.ALL:
         metrics.jobs.labels(status).set(counts.get(status, 0))
-    waiting = dict(
+    waiting: dict[str, int] = dict(
         session.execute(
             text(
                 "SELECT queue_name, count(*) FROM procrastinate_jobs "

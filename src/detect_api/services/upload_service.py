@@ -209,6 +209,7 @@ class Upload:
     def _queue(self, session: Any, found: ObjectInfo, parameters: dict[str, Any]) -> dict[str, Any]:
         job = states.locked(session, self.job_id, 1, (states.UPLOADING,))
         job.status = states.PENDING
+        job.progress = 0.0
         job.message = "Waiting for a worker."
         job.parameters = parameters
         job.file_size = found.size

@@ -20,6 +20,7 @@ from detect_api.api.schemas.jobs import Deleted, Job, JobList, Status
 from detect_api.api.schemas.plates import PlateList, Result
 from detect_api.core.errors import Unavailable
 from detect_api.db.tables import Event
+from detect_api.db.tables import Job as JobRow
 from detect_api.jobs import states
 from detect_api.jobs.views import job_view
 from detect_api.services import job_service, result_service
@@ -130,7 +131,7 @@ def _followed(parts: Parts, job_id: uuid.UUID) -> list[uuid.UUID]:
 def _look(parts: Parts, job_id: uuid.UUID, last: int) -> tuple[dict[str, Any] | None, list[Event]]:
     """The job as it is and its events after ``last``; (None, []) when it was deleted."""
     with parts.sessions() as session:
-        job = session.get(job_service.Job, job_id)
+        job = session.get(JobRow, job_id)
         if job is None:
             return None, []
         processing = job_service.processing_of(session, job)

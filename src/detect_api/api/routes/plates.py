@@ -18,6 +18,7 @@ from detect_api.api.schemas.plates import Plate, PlateCorrection, PlateList, Res
 from detect_api.core.errors import Unavailable, VideoError
 from detect_api.core.ids import new_id
 from detect_api.jobs import states
+from detect_api.jobs.views import plate_view
 from detect_api.services import job_service, result_service
 
 router = APIRouter(tags=["plates"])
@@ -91,7 +92,7 @@ def search(
 )
 def get_plate(plate_id: uuid.UUID, parts: PartsDep) -> Any:
     with parts.sessions() as session:
-        return JSONResponse(result_service.plate_view(result_service.plate(session, plate_id)))
+        return JSONResponse(plate_view(result_service.plate(session, plate_id)))
 
 
 @router.patch(
