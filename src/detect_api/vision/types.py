@@ -62,6 +62,8 @@ class VideoInfo:
     total_frames: int
     problems: tuple[str, ...] = ()
     """Sentences about damage found, such as "truncated after 12.4 s; 372 frames were read"."""
+    truncated: bool = False
+    """Whether the file ends before the end that it promises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,10 @@ class CharacterScores:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The text of one plate in one frame, [A-Z0-9] only."""
+    """The text of one plate in one frame, [A-Z0-9] only.
+
+    An empty text means that the reader is sure: what stands there is no plate.
+    """
 
     text: str
     confidence: float
@@ -154,7 +159,8 @@ class SegmentResult:
 
     ``processed_frames`` counts the frames that were looked at (after ``frame_skip``),
     ``frames_with_detections`` those with at least one observation. ``missing_frames`` counts
-    frames that the plan promised and the decoder could not deliver.
+    frames that the plan promised and the decoder could not deliver. ``width`` and ``height`` are
+    the frames' size in pixels, 0 if no frame came.
     """
 
     processed_frames: int
@@ -162,6 +168,8 @@ class SegmentResult:
     observations: tuple[Observation, ...]
     missing_frames: int = 0
     problems: tuple[str, ...] = ()
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
