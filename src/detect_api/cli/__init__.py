@@ -5,15 +5,38 @@ Modules import what is heavy inside their commands, so that ``detect-api --help`
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+import detect_api
 
 app = typer.Typer(
     name="detect-api",
-    help="Read the number plates in large traffic videos.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(detect_api.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Read the number plates in large traffic videos."""
+
+
+# Each module adds its commands to ``app`` when it is imported.
+from detect_api.cli import serve as serve  # noqa: E402
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ class ChildLog:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._alarms: deque[float] = deque()
         self._muffled = False
+        self._in_traceback = False
         self.quiet = False
 
     def pump(self, stream: IO[bytes]) -> threading.Thread:
@@ -62,8 +63,18 @@ class ChildLog:
                 self._file.handle(
                     logging.LogRecord(self._name, logging.INFO, "", 0, line, None, None)
                 )
-                if not self.quiet and self._alarm.search(line):
+                if not self.quiet and self._is_alarming(line):
                     self._sound(line)
+
+    def _is_alarming(self, line: str) -> bool:
+        """Of a traceback, only the line at its end that names the error."""
+        if line.startswith("Traceback "):
+            self._in_traceback = True
+            return False
+        if self._in_traceback and line and not line.startswith(" "):
+            self._in_traceback = False
+            return True
+        return not self._in_traceback and self._alarm.search(line) is not None
 
     def _sound(self, line: str) -> None:
         now = time.monotonic()

@@ -73,7 +73,10 @@ class Postgres:
     needs: frozenset[str] = frozenset()
     one_shot = False
     ready_seconds = 60.0  # recovery after a crash reads up to max_wal_size
-    alarm = re.compile(r" (WARNING|FATAL|PANIC): ")
+    # Sessions that end with their server are no news of their own.
+    alarm = re.compile(
+        r" (WARNING|FATAL|PANIC): (?! *(terminating connection|the database system))"
+    )
 
     def __init__(
         self, folder: Path, credentials: Credentials, ports: PortBook, report: Report

@@ -29,10 +29,11 @@ from detect_api.local.supervisor import Part, Supervisor
 START_SECONDS = 150.0
 WORKER_STOP_SECONDS = 30.0  # a little longer than the worker's own time to drain
 API_STOP_SECONDS = 10.0
+SETTLE_SECONDS = 1.5
 # structlog's console and JSON renderings, uvicorn's and Python's own last words.
 ALARM = re.compile(
     r"\[(warning|error|critical)\s*\]|\"level\": ?\"(warning|error|critical)\"|"
-    r"^(WARNING|ERROR|CRITICAL)\b|^Traceback "
+    r"^(WARNING|ERROR|CRITICAL)\b"
 )
 
 
@@ -287,8 +288,10 @@ class ServicePart:
         self._stack = stack
         self._argv = argv
         self._stop_seconds = stop_seconds
+        self._started = 0.0
 
     def program(self) -> Program:
+        self._started = time.monotonic()
         environment = self._stack.environment()
         if self.descriptors:
             environment["LISTEN_DESCRIPTOR"] = str(self.descriptors[0])
@@ -300,8 +303,10 @@ class ServicePart:
         )
 
     def is_ready(self) -> bool:
-        """An API that answers; a worker that is alive (whether it works, ``/ready`` knows)."""
-        return self.health_url is None or fetch(self.health_url)[0] == 200
+        """An API that answers; a worker that did not die at once (the rest ``/ready`` knows)."""
+        if self.health_url is None:
+            return time.monotonic() - self._started > SETTLE_SECONDS
+        return fetch(self.health_url)[0] == 200
 
 
 def fetch(url: str, timeout: float = 2.0) -> tuple[int, str]:

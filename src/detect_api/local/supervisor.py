@@ -229,6 +229,8 @@ class Supervisor:
 
     def _launch(self, watched: _Watched) -> None:
         watched.started = time.monotonic()
+        if not watched.was_up and not watched.failures:
+            self._report(f"{watched.part.label}: starting")
         try:
             watched.child = Child(watched.part.program(), watched.log)
         except (StackError, OSError) as error:
@@ -248,12 +250,12 @@ class Supervisor:
 
     def _set_usable(self, watched: _Watched, state: State) -> None:
         took = time.monotonic() - watched.started
-        verb = "is done" if state is State.DONE else "is ready"
+        word = "done" if state is State.DONE else "ready"
         if watched.was_up:
             watched.restarts += 1
-            verb = "is back"
+            word = "back"
         watched.was_up = True
-        self._report(f"{watched.part.label} {verb} ({took:.1f} s)")
+        self._report(f"{watched.part.label}: {word} ({took:.1f} s)")
         self._set(watched, state)
 
     def _failed(self, watched: _Watched, reason: str) -> None:
@@ -268,10 +270,10 @@ class Supervisor:
             )
         delay = restart_delay(watched.failures)
         watched.retry_at = time.monotonic() + delay
-        sentence = f"{watched.part.label} {reason}; starting it again"
+        sentence = f"{watched.part.label}: {reason}; starting it again"
         if watched.failures == GIVE_UP_AFTER:
             sentence = (
-                f"{watched.part.label} {reason}, {watched.failures} times in a row: something is "
+                f"{watched.part.label}: {reason}, {watched.failures} times in a row: something is "
                 f"wrong with it, see {watched.log.path}. Trying again once a minute"
             )
         if watched.failures <= GIVE_UP_AFTER:
