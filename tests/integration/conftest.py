@@ -94,7 +94,7 @@ class Api:
                     )
                 session.add(
                     Plate(
-                        id=row_id, job_id=job_id, track_id=number, text=plate, read_text=plate,
+                        id=row_id, job_id=job_id, track_id=number, text=plate, read_text=plate, first_frame=number,
                         confidence=0.9, details=plate_details(plate, number),
                         crop_key=f"videos/evidence/{job_id}/{number}-crop.jpg",
                         frame_key=f"videos/evidence/{job_id}/{number}-frame.jpg",
@@ -159,9 +159,7 @@ def serve(settings: Settings) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def api(
-    database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Api]:
+def api(database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The API with S3."""
     folder = tmp_path_factory.mktemp("api")
     yield from serve(
@@ -172,14 +170,8 @@ def api(
 
 
 @pytest.fixture(scope="session")
-def api_without_s3(
-    database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Api]:
+def api_without_s3(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The API with ENABLE_S3=false."""
     folder: Path = tmp_path_factory.mktemp("no-s3")
-    settings = Settings(
-        _env_file=None, enable_s3=False, database_url=database_url, data_dir=folder
-    )
+    settings = Settings(_env_file=None, enable_s3=False, database_url=database_url, data_dir=folder)
     yield from serve(settings)
-
-

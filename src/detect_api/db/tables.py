@@ -120,7 +120,8 @@ class Plate(Base):
 
     __tablename__ = "plates"
     __table_args__ = (
-        Index("plates_job_idx", "job_id", "track_id", unique=True),
+        Index("plates_job_track_idx", "job_id", "track_id", unique=True),
+        Index("plates_job_order_idx", "job_id", "first_frame", "track_id"),
         Index("plates_created_at_idx", "created_at", "id"),
         Index(
             "plates_text_trgm_idx",
@@ -135,6 +136,7 @@ class Plate(Base):
     track_id: Mapped[int]
     text: Mapped[str]
     read_text: Mapped[str]
+    first_frame: Mapped[int] = mapped_column(Integer)
     confidence: Mapped[float]
     details: Mapped[dict[str, Any]]
     crop_key: Mapped[str]

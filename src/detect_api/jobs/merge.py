@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from detect_api.core.errors import VideoError
 from detect_api.core.ids import plate_id
@@ -217,8 +217,8 @@ def _pictures(shop: Workshop, job: Job, merged: vision.Merged) -> dict[int, Pict
         taken = pictures[plate.track_id]
         shop.store.put(f"{prefix}{plate.track_id}-crop.jpg", taken.crop, JPEG)
         shop.store.put(f"{prefix}{plate.track_id}-frame.jpg", taken.frame, JPEG)
-    for track in merged.unread:
-        shop.store.put(f"{prefix}{track.track_id}-crop.jpg", pictures[track.track_id].crop, JPEG)
+    for unread in merged.unread:
+        shop.store.put(f"{prefix}{unread.track_id}-crop.jpg", pictures[unread.track_id].crop, JPEG)
     return pictures
 
 
@@ -229,6 +229,7 @@ def _segments_of(shop: Workshop, job: Job, numbers: list[int]) -> list[tuple[Seg
     with shop.sessions() as session:
         rows = session.scalars(
             select(Segment)
+            .options(defer(Segment.result, raiseload=True))
             .where(
                 Segment.job_id == job.id,
                 Segment.first_frame <= numbers[-1],
@@ -249,7 +250,8 @@ def _add(
 ) -> None:
     """Writes the decided tracks with their events. ``pictures`` proves that theirs are stored."""
     prefix = evidence_prefix(shop.settings.s3_video_prefix, job.id)
-    assert pictures.keys() >= {track.track_id for track in (*merged.plates, *merged.unread)}
+    tracks: list[vision.Plate | vision.UnreadTrack] = [*merged.plates, *merged.unread]
+    assert pictures.keys() >= {track.track_id for track in tracks}
     for plate in merged.plates:
         row = Plate(
             id=plate_id(job.id, plate.track_id),
@@ -257,6 +259,7 @@ def _add(
             track_id=plate.track_id,
             text=plate.text,
             read_text=plate.text,
+            first_frame=plate.first_seen.frame,
             confidence=plate.confidence,
             details=wire.plate_json(plate),
             crop_key=f"{prefix}{plate.track_id}-crop.jpg",
@@ -266,12 +269,12 @@ def _add(
         session.flush()
         job.plates_found += 1
         states.add_event(session, job.id, "plate", plate_view(row))
-    for track in merged.unread:
+    for unread in merged.unread:
         values: dict[str, Any] = {
             "job_id": job.id,
-            "track_id": track.track_id,
-            "details": {k: v for k, v in wire.unread_json(track).items() if k != "track_id"},
-            "crop_key": f"{prefix}{track.track_id}-crop.jpg",
+            "track_id": unread.track_id,
+            "details": {k: v for k, v in wire.unread_json(unread).items() if k != "track_id"},
+            "crop_key": f"{prefix}{unread.track_id}-crop.jpg",
         }
         session.execute(insert(UnreadTrack).values(**values).on_conflict_do_nothing())
         job.unread_found += 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import procrastinate
 import structlog
@@ -41,11 +42,12 @@ class TryAgain(BaseRetryStrategy):
         self, *, exception: BaseException, job: QueuedTask
     ) -> RetryDecision | None:
         if isinstance(exception, Interrupted):
-            return RetryDecision(retry_in={"seconds": 0})
+            return RetryDecision(retry_at=datetime.now(UTC))
         if job.attempts + 1 >= MAX_TRIES:
             return None
         wait = min(_LONGEST_WAIT_SECONDS, 2.0 ** min(job.attempts, 10))
-        return RetryDecision(retry_in={"seconds": wait * random.uniform(0.5, 1.0)})  # noqa: S311
+        jittered = timedelta(seconds=wait * random.uniform(0.5, 1.0))  # noqa: S311
+        return RetryDecision(retry_at=datetime.now(UTC) + jittered)
 
 
 def register(app: App, shop: Workshop) -> None:

@@ -16,7 +16,21 @@ from detect_api.storage.base import ObjectStore
 from detect_api.storage.reader import ByteSource, ObjectSource
 from detect_api.vision.decode import DecodeLimits
 from detect_api.vision.pipeline import Engine
-from detect_api.vision.types import Parameters, VideoInfo
+from detect_api.vision.types import Frame, Observation, Parameters, VideoInfo
+
+
+@dataclass(frozen=True)
+class SharedEngine(Engine):
+    """An Engine whose users take turns, frame by frame.
+
+    So a still image is read between two frames of a video instead of after it.
+    """
+
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def look(self, frame: Frame) -> list[Observation]:
+        with self.turn:
+            return super().look(frame)
 
 
 @dataclass
@@ -27,17 +41,18 @@ class Workshop:
     sessions: SessionFactory
     store: ObjectStore
     stop: threading.Event = field(default_factory=threading.Event)
-    _engine: Engine | None = None
+    _engine: SharedEngine | None = None
     _engine_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> SharedEngine:
         """The models, loaded on first use, once."""
         with self._engine_lock:
             if self._engine is None:
-                self._engine = Engine.load(
-                    threads=self.settings.worker_threads, device=self.settings.device
+                loaded = Engine.load(
+                    threads=self.settings.worker_threads or 1, device=self.settings.device
                 )
+                self._engine = SharedEngine(loaded.detector, loaded.reader)
             return self._engine
 
     @property

@@ -51,7 +51,7 @@ def result(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
             code="not_finished",
         )
     plates = session.scalars(
-        select(Plate).where(Plate.job_id == job.id).order_by(Plate.track_id)
+        select(Plate).where(Plate.job_id == job.id).order_by(Plate.first_frame, Plate.track_id)
     ).all()
     unread = session.scalars(
         select(UnreadTrack).where(UnreadTrack.job_id == job.id).order_by(UnreadTrack.track_id)
@@ -62,10 +62,12 @@ def result(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
 def plates_page(session: Session, job_id: uuid.UUID, cursor: str | None, limit: int) -> Page:
     """The job's plates so far, in order of their first appearance. Raises NotFound."""
     job = processed_job(session, job_id)
-    query = select(Plate).where(Plate.job_id == job.id).order_by(Plate.track_id).limit(limit + 1)
+    order = (Plate.first_frame, Plate.track_id)
+    query = select(Plate).where(Plate.job_id == job.id).order_by(*order).limit(limit + 1)
     if cursor is not None:
         after = session.get(Plate, decode_cursor(cursor)[1])
-        query = query.where(Plate.track_id > (after.track_id if after else -1))
+        if after is not None:
+            query = query.where(tuple_(*order) > (after.first_frame, after.track_id))
     rows = list(session.scalars(query))
     more = rows[limit - 1] if len(rows) > limit else None
     return Page(

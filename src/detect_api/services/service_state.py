@@ -27,21 +27,23 @@ def workers_alive(session: Session) -> int:
 
 def fill_gauges(session: Session, metrics: Metrics) -> None:
     """Sets the gauges that describe jobs, queue and workers."""
-    counts = dict(
-        session.execute(select(Job.status, func.count()).group_by(Job.status)).tuples().all()
-    )
+    counts: dict[str, int] = {
+        row.status: row.number
+        for row in session.execute(
+            select(Job.status, func.count().label("number")).group_by(Job.status)
+        )
+    }
     for status in states.ALL:
         metrics.jobs.labels(status).set(counts.get(status, 0))
-    waiting: dict[str, int] = dict(
-        session.execute(
+    waiting: dict[str, int] = {
+        row.queue_name: row.number
+        for row in session.execute(
             text(
-                "SELECT queue_name, count(*) FROM procrastinate_jobs "
+                "SELECT queue_name, count(*) AS number FROM procrastinate_jobs "
                 "WHERE status = 'todo' GROUP BY queue_name"
             )
         )
-        .tuples()
-        .all()
-    )
+    }
     for name in (queue.SEGMENTS, queue.CONTROL):
         metrics.queue.labels(name).set(waiting.get(name, 0))
     oldest = session.scalar(

@@ -33,8 +33,6 @@ from detect_api.storage.base import ObjectInfo, ObjectStore, PartialUpload
 
 log = structlog.get_logger(__name__)
 
-PROGRESS_SECONDS = 0.5
-
 NOT_A_VIDEO = "File must be a video (mp4, avi, mov, mkv, webm, flv)"
 NOT_AN_IMAGE = "File must be an image (jpg, png, webp, bmp)"
 
@@ -77,7 +75,6 @@ class Upload:
     _spool: IO[bytes] | None = None
     _spooled: int = 0
     _started: float = 0.0
-    _reported: float = 0.0
 
     @property
     def key(self) -> str:
@@ -91,7 +88,7 @@ class Upload:
 
     def start(self) -> None:
         """Creates the job, visible from now on. Raises Conflict if its id is taken."""
-        self._started = self._reported = time.time()
+        self._started = time.time()
         try:
             with self.sessions.begin() as session:
                 session.add(
@@ -146,7 +143,6 @@ class Upload:
             self._spooled += written
             if self._spooled == self.store.part_size:
                 self._send_part()
-        self._report()
 
     def finish(
         self, parameters: dict[str, Any], route: str, idempotency_key: str | None
@@ -238,18 +234,20 @@ class Upload:
         self._spool.truncate()
         self._spooled = 0
 
-    def _report(self) -> None:
-        now = time.time()
-        if now < self._reported + PROGRESS_SECONDS:
-            return
-        self._reported = now
-        speed = self.received / max(now - self._started, 1e-3)
+    def report(self) -> None:
+        """Writes to the job how far the upload is, and that it is still alive.
+
+        May be called while another thread is in ``write``. Raises Conflict when the job was
+        cancelled or deleted.
+        """
+        speed = self.received / max(time.time() - self._started, 1e-3)
         message = f"Uploading: {megabytes(self.received, 1)}MB"
         progress, eta = 0.0, None
         if self.expected:
             progress = min(1.0, self.received / self.expected)
-            eta = max(0.0, (self.expected - self.received) / speed)
-            message += f" ({progress:.0%}) at {megabytes(int(speed), 1)}MB/s - ETA: {eta:.0f}s"
+            eta = max(0.0, (self.expected - self.received) / speed) if speed else None
+            message += f" ({progress:.0%}) at {megabytes(int(speed), 1)}MB/s"
+            message += f" - ETA: {eta:.0f}s" if eta is not None else ""
         with self.sessions.begin() as session:
             changed = session.execute(
                 update(Job)

@@ -81,6 +81,7 @@ CREATE TABLE plates (
     track_id integer NOT NULL,
     text text NOT NULL,
     read_text text NOT NULL,
+    first_frame integer NOT NULL,
     confidence double precision NOT NULL,
     details jsonb NOT NULL,
     crop_key text NOT NULL,
@@ -89,7 +90,8 @@ CREATE TABLE plates (
     corrected_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX plates_job_idx ON plates (job_id, track_id);
+CREATE UNIQUE INDEX plates_job_track_idx ON plates (job_id, track_id);
+CREATE INDEX plates_job_order_idx ON plates (job_id, first_frame, track_id);
 CREATE INDEX plates_created_at_idx ON plates (created_at, id);
 CREATE INDEX plates_text_trgm_idx ON plates USING gin (text gin_trgm_ops);
 

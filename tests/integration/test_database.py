@@ -1,0 +1,49 @@
+"""Migrations and tables say the same; migrating twice, or two at once, is harmless."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Table, text
+
+from detect_api.db.migrate import upgrade
+from detect_api.db.session import make_engine
+from detect_api.db.tables import Base
+
+
+def test_the_migrations_make_the_tables_that_the_code_expects(database_url: str) -> None:
+    engine = make_engine(database_url)
+
+    def ours(item: object, name: str | None, kind: str, _reflected: bool, _other: object) -> bool:
+        table = item if isinstance(item, Table) else getattr(item, "table", None)
+        name = table.name if table is not None else name
+        return not (name or "").startswith(("procrastinate", "alembic"))
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": ours, "compare_type": True}
+        )
+        differences = compare_metadata(context, Base.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_migrating_again_and_at_the_same_time_changes_nothing(database_url: str) -> None:
+    engine = make_engine(database_url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS migrated_at_once"))
+        connection.execute(text("CREATE DATABASE migrated_at_once"))
+    fresh = engine.url.set(database="migrated_at_once", drivername="postgresql")
+    address = fresh.render_as_string(hide_password=False)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(upgrade, [address] * 3))
+    other = make_engine(address)
+    with other.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+        assert connection.scalar(text("SELECT count(*) FROM jobs")) == 0
+    other.dispose()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("DROP DATABASE migrated_at_once"))
+    engine.dispose()
