@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from detect_api.api.middleware import request_id_of
 from detect_api.core.errors import DetectApiError
@@ -81,6 +83,10 @@ def install(app: FastAPI) -> None:
             detail = f"{phrase}: {request.method} {request.url.path}. See /docs for the routes."
         headers = dict(error.headers) if error.headers else None
         return problem(request, error.status_code, code, detail, headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
 
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)

@@ -17,7 +17,7 @@ from fastapi import Request
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from streaming_form_data import StreamingFormDataParser
-from streaming_form_data.parser import ParseFailedException
+from streaming_form_data.parser import ParseFailedException, UnexpectedPartException
 from streaming_form_data.targets import BaseTarget, ValueTarget
 from streaming_form_data.validators import MaxSizeValidator, ValidationError
 
@@ -32,6 +32,7 @@ from detect_api.jobs.states import Superseded
 from detect_api.services.limits import check_size, megabytes
 from detect_api.services.upload_service import Upload, check_type
 
+_REPORT_SECONDS = 0.5
 _FIELD_LIMIT = 4096
 _FORM_OVERHEAD = 65536
 _DRAIN_SECONDS = 5.0
@@ -89,6 +90,7 @@ class FormUpload:
             for name in fields.model_fields
         }
         self._upload: Upload | None = None
+        self._reporting: asyncio.Task[None] | None = None
         self._body_bytes = 0
 
     async def run(self) -> dict[str, Any]:
@@ -101,7 +103,10 @@ class FormUpload:
         limit = self._parts.settings.upload_timeout_seconds
         try:
             async with asyncio.timeout(limit):
-                return await self._receive()
+                try:
+                    return await self._receive()
+                finally:
+                    await self._stop_reporting()
         except TimeoutError:
             error = UploadTimeout(
                 f"The upload took longer than {limit} seconds (UPLOAD_TIMEOUT_SECONDS): "
@@ -143,6 +148,12 @@ class FormUpload:
             self._body_bytes += len(chunk)
             try:
                 parser.data_received(chunk)
+            except UnexpectedPartException as error:
+                known = ", ".join(("file", *self._values))
+                raise Unprocessable(
+                    f"The form has an unknown field '{error.part_name}'; known are: {known}.",
+                    code="validation_error",
+                ) from error
             except (ParseFailedException, ValidationError) as error:
                 raise InvalidRequest(
                     "The body is not a well-formed multipart form with a field 'file'.",
@@ -162,6 +173,7 @@ class FormUpload:
             )
         await self._write()
         parameters = self._parameters()
+        await self._stop_reporting()
         return await asyncio.to_thread(
             self._upload.finish, parameters, self._request.url.path, self._key
         )
@@ -217,9 +229,13 @@ class FormUpload:
         )
         await asyncio.to_thread(upload.start)
         self._upload = upload
+        self._reporting = asyncio.create_task(_report_for_ever(upload))
 
     async def _write(self) -> None:
         assert self._upload is not None
+        assert self._reporting is not None
+        if self._reporting.done():
+            self._reporting.result()  # it ended because the job was cancelled: so do we
         taken = self._file.take()
         if taken:
             self._parts.metrics.uploaded_bytes.inc(len(taken))
@@ -241,6 +257,11 @@ class FormUpload:
                 given[name] = text
         return self._fields.model_validate(given).model_dump()
 
+    async def _stop_reporting(self) -> None:
+        if self._reporting is not None and not self._reporting.done():
+            self._reporting.cancel()
+            await asyncio.wait([self._reporting])
+
     async def _give_up(self, code: str, detail: str) -> None:
         if self._upload is not None:
             await asyncio.to_thread(self._upload.give_up, code, detail)
@@ -256,3 +277,10 @@ class FormUpload:
                         return
         except (TimeoutError, ClientDisconnect, RuntimeError):
             return
+
+
+async def _report_for_ever(upload: Upload) -> None:
+    """Reports while bytes come and while they do not: a slow line is not a dead one."""
+    while True:
+        await asyncio.sleep(_REPORT_SECONDS)
+        await asyncio.to_thread(upload.report)
