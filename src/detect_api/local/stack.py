@@ -255,14 +255,26 @@ class Stack:
     def _await_ready(self, seconds: float) -> None:
         """Wait for the API's own word that database, storage and workers are there."""
         deadline = time.monotonic() + seconds
-        while True:
-            status, body = fetch(f"{self.api_url}/ready")
-            if status == 200:
-                return
+        while missing := self._missing():
             if time.monotonic() > deadline:
-                break
+                self._report(f"Not everything is ready yet: {missing}")
+                return
             time.sleep(0.1)
-        self._report(f"Not everything is ready yet: {body.strip()[:500] or 'no answer'}")
+
+    def _missing(self) -> str:
+        """What ``/ready`` says is not there; workers count only if they are wanted."""
+        status, body = fetch(f"{self.api_url}/ready")
+        if status == 200:
+            return ""
+        try:
+            states = {k: v for k, v in json.loads(body).items() if isinstance(v, dict)}
+        except ValueError:
+            return "the API does not answer"
+        if self._given.workers == 0:
+            states.pop("workers", None)
+        return "; ".join(
+            f"{name}: {state.get('detail')}" for name, state in states.items() if not state["ok"]
+        )
 
 
 class ServicePart:
