@@ -1,0 +1,40 @@
+"""``detect-api worker``: one more worker for an existing database and storage."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+
+from detect_api.cli import app
+from detect_api.cli.output import fail
+
+
+@app.command()
+def worker() -> None:
+    """Read videos from the queue of DATABASE_URL until stopped (Ctrl-C or SIGTERM).
+
+    Needs DATABASE_URL and the settings of the storage. A segment that is being read when the
+    worker stops goes back to the queue.
+    """
+    from detect_api.core.config import Settings
+    from detect_api.core.logging import configure_logging
+    from detect_api.jobs.worker import run
+
+    settings = Settings()
+    if settings.database_url is None:
+        raise fail(
+            "Set DATABASE_URL to the database of the service. On one machine, "
+            "'detect-api serve' starts workers by itself.",
+            code="database_not_configured",
+            as_json=False,
+        )
+    if settings.storage_mode == "embedded":
+        raise fail(
+            "Set S3_BUCKET_NAME and the keys of the storage, or ENABLE_S3=false with the "
+            "DATA_DIR of the service.",
+            code="storage_not_configured",
+            as_json=False,
+        )
+    configure_logging(settings)
+    raise typer.Exit(asyncio.run(run(settings)))
