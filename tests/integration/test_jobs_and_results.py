@@ -112,8 +112,8 @@ def test_events_tell_progress_plates_and_the_end(api: Api) -> None:
         with api.parts.sessions.begin() as session:
             states.fail(session, job_id, 1, code="truncated", detail="It ends early.")
     kinds = [kind for _, kind, _ in seen]
-    assert kinds == ["progress", "progress", "plate", "progress", "failed"]
-    assert seen[1][2]["progress"] == 0.5
+    assert kinds == ["progress", "plate", "progress", "progress", "failed"]
+    assert seen[2][2]["progress"] == 0.5
     assert seen[-1][2] == {"code": "truncated", "detail": "It ends early."}
 
 
@@ -148,9 +148,9 @@ def test_following_an_upload_goes_over_into_its_processing_job(api: Api) -> None
         with api.parts.sessions.begin() as session:
             states.add_event(session, processing, "plate", {"text": "AB1"})
             states.fail(session, processing, 1, code="x", detail="y")
-    assert [kind for _, kind, _ in seen][-3:] == ["plate", "progress", "failed"] or (
-        [kind for _, kind, _ in seen][-2:] == ["plate", "failed"]
-    )
+    kinds = [kind for _, kind, _ in seen]
+    assert "plate" in kinds
+    assert kinds[-2:] == ["progress", "failed"]
 
 
 def test_cancel_ends_what_runs_and_nothing_else(api: Api) -> None:

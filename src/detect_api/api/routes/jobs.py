@@ -99,14 +99,17 @@ async def _stream(parts: Parts, job_id: uuid.UUID, last: int) -> AsyncIterator[d
             if view is None:
                 return
             state = json.dumps(view)
-            if state != shown:
-                shown = state
-                yield {"event": "progress", "data": state}
             for event in fresh:
+                if event.type in states.FINISHED and state != shown:
+                    shown = state
+                    yield {"event": "progress", "data": state}
                 last = event.id
                 yield {"id": str(event.id), "event": event.type, "data": json.dumps(event.data)}
             if len(fresh) == _EVENTS_A_ROUND:
                 continue
+            if state != shown:
+                shown = state
+                yield {"event": "progress", "data": state}
             if view["status"] in states.FINISHED:
                 return
             if view.get("processing_job_id") and len(followed) == 1:
