@@ -28,7 +28,7 @@ MARGIN = 0.1
 TOO_SMALL = 12.0
 """A plate that was never taller than so many pixels is too small to be read."""
 
-BLURRED = 0.04
+BLURRED = 0.02
 """A plate that was never sharper than this (``crop.sharpness``) is blurred."""
 
 
@@ -44,15 +44,14 @@ def judge(
 
     ``frame_height`` is 0 where it is not known.
     """
-    if not single_image and _burnt_in(evidence, frame_height):
-        return None
     least = DEFAULT_MIN_CONFIDENCE if min_confidence is None else min_confidence
     if not single_image and evidence.observations <= GLIMPSE:
         least = max(least, GLIMPSE_CONFIDENCE)
     result = vote(evidence)
-    if result is not None and plate_text(
-        result.text, may_be_number=single_image or moved(evidence)
-    ):
+    if not single_image and _burnt_in(evidence, result, frame_height):
+        return None
+    number = single_image or moved(evidence)
+    if result is not None and plate_text(result.text, may_be_number=number):
         if result.confidence >= least:
             return _plate(evidence, track_id, result)
         if _worth_telling(evidence, single_image):
@@ -81,18 +80,23 @@ def moved(evidence: Evidence) -> bool:
     return not 0.75 < last.height / first.height < 1.33
 
 
-def _burnt_in(evidence: Evidence, frame_height: int) -> bool:
+def _burnt_in(evidence: Evidence, result: Vote | None, frame_height: int) -> bool:
     """Whether this is text that somebody put on the picture: in its margin, never leaving it.
 
-    Such text may be found in parts, so that only its height in the picture can be trusted. A car
-    that is parked so that its plate stays in the margin is lost to this rule.
+    Such text may be found in parts, so that only its height in the picture can be trusted, and
+    only where the text itself was read. A car that is parked so that its plate stays in the margin
+    is lost to this rule.
     """
     if not frame_height:
         return False
     first, last = evidence.first_box, evidence.last_box
+    if result is not None and result.text in evidence.spellings:
+        spelling = evidence.spellings[result.text]
+        first, last = spelling.first_box, spelling.last_box
     heights = (first.center[1] / frame_height, last.center[1] / frame_height)
     inside = all(h < MARGIN for h in heights) or all(h > 1 - MARGIN for h in heights)
-    return inside and abs(last.center[1] - first.center[1]) < 0.5 * max(first.height, last.height)
+    shift = abs(last.center[1] - first.center[1])
+    return inside and shift < 0.15 * first.height and 0.85 < last.height / first.height < 1.18
 
 
 def _worth_telling(evidence: Evidence, single_image: bool) -> bool:

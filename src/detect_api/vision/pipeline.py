@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import cv2
 
 from detect_api.vision import wire
+from detect_api.vision.crop import evidence, rectify, sharpness
 from detect_api.vision.detect import Detector, TextFinder
 from detect_api.vision.judge import judge
-from detect_api.vision.crop import evidence, rectify, sharpness
 from detect_api.vision.read import LineReader, Reader
 from detect_api.vision.track import Track, Tracker
 from detect_api.vision.types import (

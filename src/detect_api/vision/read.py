@@ -12,6 +12,7 @@ import math
 import re
 import string
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect_api.core.errors import Unavailable
+from detect_api.vision.crop import sharpness
 from detect_api.vision.detect import rapidocr_model
 from detect_api.vision.runtime import FloatArray, Network, load
 from detect_api.vision.types import CharacterScores, Image, ModelInfo, Reading
@@ -79,17 +81,20 @@ class LineReader:
         if height < 4 or width < 4:
             return None
         if width > ONE_ROW * height:
-            return self._line(crop)
-        whole = self._line(crop) if width > TWO_ROWS * height else None
-        rows = [self._line(row) for row in split_rows(crop)]
-        stacked = _join(rows)
-        return max((stacked, whole), key=_worth)
+            rows = [self._line(crop)]
+        else:
+            rows = [self._line(row) for row in split_rows(crop)]
+            if width > TWO_ROWS * height:
+                rows = max(rows, [self._line(crop)], key=_worth)
+        reading = _joined(rows)
+        if _no_plate(rows, reading, crop):
+            return Reading("", reading.confidence if reading else 0.0, ())
+        return reading
 
-    def _line(self, row: Image) -> Reading | None:
-        steps = self._network.run(_input(row))[0].astype(np.float64)
-        return self._decode(steps)
+    def _line(self, row: Image) -> Line:
+        return self._decode(self._network.run(_input(row))[0].astype(np.float64))
 
-    def _decode(self, steps: NDArray[np.float64]) -> Reading | None:
+    def _decode(self, steps: NDArray[np.float64]) -> Line:
         """Collapse CTC steps (shape (steps, symbols), probabilities; symbol 0 is the blank).
 
         Best path (Graves et al. 2006, section 3.2), on the 36 characters with their lower case
@@ -116,12 +121,20 @@ class LineReader:
             shapes = self._columns[kind - 1]
             raw.append(self._symbols[int(shapes[steps[peak, shapes].argmax()])])
             characters.append(_scores(wanted[start:end].max(axis=0)))
-        text = "".join(scores.best[0] for scores in characters)
-        confidence = _mean([scores.best[1] for scores in characters])
-        line = "".join(raw)
-        if line and confidence >= SURE and doubt <= 0.5 * len(line) and no_plate(line):
-            return Reading("", confidence, ())
-        return Reading(text, confidence, tuple(characters)) if text else None
+        return Line("".join(raw), tuple(characters), doubt)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row as the recogniser has it.
+
+    ``raw`` is what is written there in any script, ``characters`` those of it that are [A-Z0-9],
+    ``doubt`` how much the other symbols of ``raw`` fall short of certainty, added up.
+    """
+
+    raw: str
+    characters: tuple[CharacterScores, ...]
+    doubt: float
 
 
 def _symbols(metadata: Mapping[str, str]) -> list[str]:
@@ -148,6 +161,9 @@ FOLD: dict[str, str] = {
 
 SURE = 0.75
 """From this confidence on, a line that is no plate by its text counts as no plate."""
+
+LEGIBLE_HEIGHT, LEGIBLE_SHARPNESS, LEGIBLE_CONFIDENCE = 16, 0.15, 0.5
+"""Rows so tall and so sharp (``crop.sharpness``) are read with that confidence if they are text."""
 
 _LOOK_ALIKE = set("ckosuvwxzpiml")
 _CLOCK = re.compile(r"\d\s*[:：]\s*\d")  # noqa: RUF001
@@ -234,17 +250,31 @@ def split_rows(crop: Image) -> tuple[Image, Image]:
     return crop[: cut + margin], crop[max(0, cut - margin) :]
 
 
-def _join(rows: Sequence[Reading | None]) -> Reading | None:
-    read = [row for row in rows if row is not None]
-    characters = tuple(scores for row in read for scores in row.characters)
+def _joined(rows: Sequence[Line]) -> Reading | None:
+    """The rows, from the top, as one text."""
+    characters = tuple(scores for row in rows for scores in row.characters)
     if not characters:
         return None
     confidence = _mean([scores.best[1] for scores in characters])
     return Reading("".join(s.best[0] for s in characters), confidence, characters)
 
 
-def _worth(reading: Reading | None) -> float:
+def _worth(rows: Sequence[Line]) -> float:
     """How much of a plate a reading gives; six characters are worth as much as more."""
-    if reading is None:
-        return 0.0
-    return reading.confidence * min(len(reading.text), 6)
+    reading = _joined(rows)
+    return 0.0 if reading is None else reading.confidence * min(len(reading.text), 6)
+
+
+def _no_plate(rows: Sequence[Line], reading: Reading | None, crop: Image) -> bool:
+    """Whether it is sure that the crop shows no plate.
+
+    Either the text was read well and is not a plate's; or it should be legible, large and sharp
+    as it is, and still no text of the alphabet comes out.
+    """
+    raw = " ".join(row.raw for row in rows)
+    confidence = reading.confidence if reading else 0.0
+    doubt = sum(row.doubt for row in rows)
+    if raw.strip() and confidence >= SURE and doubt <= 0.5 * len(raw) and no_plate(raw):
+        return True
+    legible = crop.shape[0] >= LEGIBLE_HEIGHT * len(rows) and sharpness(crop) >= LEGIBLE_SHARPNESS
+    return legible and (confidence < LEGIBLE_CONFIDENCE or len(reading.text if reading else "") < 3)

@@ -90,6 +90,8 @@ class Spelling:
     sums: list[dict[str, float]]
     first: Moment
     last: Moment
+    first_box: Box
+    last_box: Box
     best: Observation
     best_quality: float
 
@@ -102,8 +104,10 @@ class Spelling:
         for mine, theirs in zip(self.sums, other.sums, strict=True):
             for character, value in theirs.items():
                 mine[character] = mine.get(character, 0.0) + value
-        self.first = min(self.first, other.first, key=_order)
-        self.last = max(self.last, other.last, key=_order)
+        if _order(other.first) < _order(self.first):
+            self.first, self.first_box = other.first, other.first_box
+        if _order(other.last) > _order(self.last):
+            self.last, self.last_box = other.last, other.last_box
         if other.best_quality > self.best_quality:
             self.best, self.best_quality = other.best, other.best_quality
 
@@ -127,6 +131,8 @@ def _spelling(observation: Observation, quality: float) -> Spelling:
         sums=[_place(scores, weight, doubt) for scores in reading.characters],
         first=moment,
         last=moment,
+        first_box=observation.box,
+        last_box=observation.box,
         best=observation,
         best_quality=quality * reading.confidence,
     )
