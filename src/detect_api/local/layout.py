@@ -107,10 +107,9 @@ class DirectoryLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             os.close(descriptor)
             raise AlreadyRunning(
-                f"detect-api already runs on {self._path.parent} (process {holder or 'unknown'}): "
+                f"detect-api already runs on {self._path.parent} (process {holder(self._path)}): "
                 "stop that one first or name another directory with --data-dir or DATA_DIR."
             ) from None
         os.ftruncate(descriptor, 0)
@@ -126,6 +125,21 @@ class DirectoryLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def holder(lock: Path) -> str | None:
+    """The pid of the process that holds the lock, as it wrote it; None if nobody does."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+    finally:
+        os.close(descriptor)
+    return None
 
 
 @dataclass(frozen=True)

@@ -92,10 +92,12 @@ class PortBook:
         write_private(self._path, json.dumps(self._ports, indent=1))
         return claimed
 
-    def forget(self, names: list[str]) -> None:
-        """Choose anew at the next claim."""
-        for name in names:
-            self._ports.pop(name, None)
+    def known(self, name: str) -> int:
+        """Where the part listened last; raises ``StackError`` if it never did."""
+        try:
+            return self._ports[name]
+        except KeyError:
+            raise StackError(f"{self._path} knows no port for {name}.") from None
 
 
 def _usable(port: int, offset: int | None) -> bool:

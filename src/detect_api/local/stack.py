@@ -21,9 +21,9 @@ from detect_api.core.config import Settings
 from detect_api.local.layout import Credentials, DirectoryLock, Layout, StackError, empty
 from detect_api.local.logs import Report
 from detect_api.local.ports import LOOPBACK, PortBook, listen
-from detect_api.local.postgres import Postgres
+from detect_api.local.postgres import Postgres, database_url
 from detect_api.local.processes import MARK, Program, stop_leftovers
-from detect_api.local.seaweedfs import BUCKET, SeaweedFS
+from detect_api.local.seaweedfs import SeaweedFS, storage_settings
 from detect_api.local.supervisor import Part, Supervisor
 
 START_SECONDS = 150.0
@@ -153,7 +153,7 @@ class Stack:
         """Where the API answers, without a slash at the end."""
         if self._listener is None:
             raise StackError("The stack has no API or was not started.")
-        return f"http://{_client_host(self._given.host)}:{self._listener.getsockname()[1]}"
+        return f"http://{client_host(self._given.host)}:{self._listener.getsockname()[1]}"
 
     @property
     def database_url(self) -> str:
@@ -170,15 +170,7 @@ class Stack:
             changed["database_url"] = self._postgres.url
         if self._storage is not None:
             assert self._credentials is not None
-            changed |= {
-                "enable_s3": True,
-                "s3_endpoint_url": self._storage.endpoint_url,
-                "s3_public_endpoint_url": self._given.s3_public_endpoint_url,
-                "s3_bucket_name": BUCKET,
-                "aws_access_key_id": self._credentials.s3_access_key,
-                "aws_secret_access_key": SecretStr(self._credentials.s3_secret_key),
-                "aws_session_token": None,
-            }
+            changed |= storage_settings(self._credentials, self._storage.port)
         if self._listener is not None:
             changed["port"] = self._listener.getsockname()[1]
         if self._given.worker_threads == 0:
@@ -221,7 +213,7 @@ class Stack:
         if self._listener is None:
             return ["*"]
         port = self._listener.getsockname()[1]
-        hosts = dict.fromkeys([_client_host(self._given.host), LOOPBACK, "localhost"])
+        hosts = dict.fromkeys([client_host(self._given.host), LOOPBACK, "localhost"])
         own = [f"http://{host}:{port}" for host in hosts]
         return ["*"] if "*" in self._given.cors_origin_list else own + self._given.cors_origin_list
 
@@ -334,6 +326,19 @@ def fetch(url: str, timeout: float = 2.0) -> tuple[int, str]:
         return 0, ""
 
 
+def attach(settings: Settings) -> Settings:
+    """The settings of the stack that another process runs on the same data directory."""
+    layout = Layout(settings.data_dir.expanduser().absolute())
+    credentials = Credentials.load_or_create(layout.credentials)
+    ports = PortBook(layout.ports)
+    changed: dict[str, object] = {"data_dir": layout.root}
+    if settings.storage_mode == "embedded":
+        changed |= storage_settings(credentials, ports.known("s3"))
+    if settings.database_url is None:
+        changed["database_url"] = database_url(credentials, ports.known("postgres"))
+    return settings.model_copy(update=changed)
+
+
 def as_environment(settings: Settings) -> dict[str, str]:
     """The settings as environment variables; one that is unset is empty, so that a ``.env`` file
     in the working directory cannot fill it in."""
@@ -361,7 +366,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _client_host(host: str) -> str:
+def client_host(host: str) -> str:
     """The address at which a client on this machine reaches a listener on ``host``."""
     if host in ("", "0.0.0.0"):  # noqa: S104 (compared with, not listened on)
         return LOOPBACK
