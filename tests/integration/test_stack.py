@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import psutil  # type: ignore[import-untyped]
@@ -73,7 +74,7 @@ def get(settings: Settings, key: str) -> bytes:
 
 
 @contextlib.contextmanager
-def s3_client(settings: Settings) -> Iterator[object]:
+def s3_client(settings: Settings) -> Iterator[Any]:
     assert settings.aws_secret_access_key
     client = boto3.client(
         "s3",
@@ -313,7 +314,7 @@ def test_a_stubborn_worker_and_its_children_are_ended_when_there_is_a_hurry(
         data_dir=folder, enable_s3=False, database_url=database_url, port=0, workers=1
     )
     stack = Stack(settings, programs=Programs(worker=(sys.executable, "-c", STUBBORN)))
-    stack._await_ready = lambda _seconds: None  # type: ignore[method-assign]
+    stack._await_ready = lambda seconds: None  # type: ignore[method-assign]
     stack.start()
     try:
         mark = stack_id(folder)
