@@ -7,9 +7,11 @@ upright picture, most significant bit first, so it survives lossy coding at test
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -54,8 +56,10 @@ class Clip:
 
     ``times`` are presentation times in units of ``time_base``, one a frame, None for a constant
     rate. ``rotation`` is how many degrees clockwise the stored picture has to be turned to be
-    upright. ``streams_before`` and ``streams_after`` say which other streams lie around the video
-    ("audio", "video", "cover").
+    upright. ``audio`` is "first" or "last" among the streams. ``second_video`` adds a smaller one,
+    ``cover`` a still picture to the video. ``noise`` makes pictures that cannot be compressed,
+    without numbers. ``alter_packet`` gets each packet with its index and says what is written
+    instead; None drops it.
     """
 
     container: str = "mp4"
@@ -73,14 +77,25 @@ class Clip:
     rotation: int = 0
     audio: str | None = None
     second_video: bool = False
+    cover: bool = False
+    noise: bool = False
     numbers: Callable[[int], int] = int
     alter_packet: Callable[[int, Any], Any] | None = None
 
 
 def encode(clip: Clip) -> bytes:
     """The bytes of the video that ``clip`` describes."""
-    out = io.BytesIO()
-    with av.open(out, "w", format=clip.container, options=clip.container_options) as container:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video"
+        _write(clip, path)
+        return path.read_bytes()
+
+
+def _write(clip: Clip, path: Path) -> None:
+    container: Any
+    with av.open(
+        str(path), "w", format=clip.container, options=clip.container_options
+    ) as container:
         audio = _audio_stream(container, clip) if clip.audio == "first" else None
         stream: Any = container.add_stream(clip.codec, rate=clip.fps)
         stream.width, stream.height = _stored(clip.width, clip.height, clip.rotation)
@@ -98,9 +113,13 @@ def encode(clip: Clip) -> bytes:
             second.width, second.height, second.pix_fmt = 64, 48, "yuv420p"
         if clip.audio == "last":
             audio = _audio_stream(container, clip)
+        if clip.cover:
+            _cover(container)
         written = 0
         for index in range(clip.frames):
             upright = picture(clip.numbers(index), clip.width, clip.height)
+            if clip.noise:
+                upright = np.random.default_rng(index).integers(0, 256, upright.shape, np.uint8)
             stored = np.ascontiguousarray(np.rot90(upright, clip.rotation // 90))
             frame = av.VideoFrame.from_ndarray(stored, format="bgr24").reformat(
                 format=clip.pix_fmt, dst_color_range="MPEG" if "j" not in clip.pix_fmt else "JPEG"
@@ -118,7 +137,6 @@ def encode(clip: Clip) -> bytes:
         for other in (audio, second):
             if other is not None:
                 container.mux(other.encode(None))
-    return out.getvalue()
 
 
 def _stored(width: int, height: int, rotation: int) -> tuple[int, int]:
@@ -141,6 +159,18 @@ def _audio_stream(container: Any, clip: Clip) -> Any:
     return stream
 
 
+def _cover(container: Any) -> None:
+    stream = container.add_stream("mjpeg", rate=1)
+    stream.time_base = Fraction(1)
+    stream.width, stream.height, stream.pix_fmt = 96, 96, "yuvj420p"
+    stream.codec_context.time_base = Fraction(1)
+    stream.disposition = av.stream.Disposition.attached_pic
+    frame = av.VideoFrame.from_ndarray(picture(0, 96, 96), "bgr24").reformat(format="yuvj420p")
+    frame.pts, frame.time_base = 0, Fraction(1)
+    for packet in [*stream.encode(frame), *stream.encode(None)]:
+        container.mux(packet)
+
+
 def _sound(container: Any, stream: Any, index: int, clip: Clip) -> None:
     samples = int(48000 / clip.fps)
     tone = (np.sin(np.arange(samples) / 20) * 8000).astype(np.int16)[None, :]
@@ -161,14 +191,34 @@ class Shown:
 
 def decode_plainly(data: bytes, stream: int = 0) -> list[Shown]:
     """Every frame of the video, by one single-threaded decode with PyAV from start to end."""
+    shown: list[Shown] = []
+    container: Any
     with av.open(io.BytesIO(data)) as container:
         video = container.streams.video[stream]
         video.codec_context.thread_count = 1
-        shown = []
         for frame in container.decode(video):
             image = frame.reformat(format="bgr24", threads=1).to_ndarray()
-            turn = round(-frame.rotation / 90) % 4
-            shown.append(
-                Shown(len(shown), frame.time, np.ascontiguousarray(np.rot90(image, -turn)))
-            )
-        return shown
+            upright = np.rot90(image, round(frame.rotation / 90) % 4)
+            shown.append(Shown(len(shown), frame.time, np.ascontiguousarray(upright)))
+    return shown
+
+
+class MemorySource:
+    """Bytes in memory as a ByteSource that notes what was read."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.bytes_read = 0
+        self.closed = False
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        piece = self.data[offset : offset + length]
+        self.bytes_read += len(piece)
+        return piece
+
+    def close(self) -> None:
+        self.closed = True

@@ -52,7 +52,8 @@ class ReadAhead:
             return b""
         held = self._blocks.get(offset // BLOCK)
         if held is not None and (offset + length - 1) // BLOCK == offset // BLOCK:
-            return self.read(offset, length)
+            start = offset % BLOCK
+            return held.result()[start : start + length]
         return self._source.read_at(offset, min(length, self._size - offset))
 
     def close(self) -> None:

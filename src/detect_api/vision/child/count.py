@@ -10,26 +10,50 @@ from detect_api.vision.child.demux import Mark, Packet, Video
 from detect_api.vision.child.summary import Summary
 
 
+_MOST_UNTIMED = 1000
+
+
 class Shown:
     """Frames in the order in which the decoder gives them, each with its presentation time.
 
     A container without presentation times (AVI) gets them made up in the order of the file; then
-    (``in_order`` false) the k-th frame shown gets the k-th of them.
+    (``in_order`` false) the k-th frame shown gets the k-th of them. Frames that have none lie
+    ``step`` apart.
     """
 
-    def __init__(self, video: Video, *, in_order: bool) -> None:
+    def __init__(self, video: Video, step: int, *, in_order: bool) -> None:
         self._video = video
+        self._step = step
+        self.first_frame: Any = None
         self._in_order = in_order
         self._waiting: list[int] = []
         self.clean: dict[int, dict[str, Any]] = {}
         """Anchors of the keyframes met so far at which a segment may begin, by ordinal."""
 
-    def frames(self, packets: Iterator[Packet]) -> Iterator[tuple[Mark, int | None, Any]]:
+    def frames(self, packets: Iterator[Packet]) -> Iterator[tuple[Mark, int, int]]:
+        """Mark, time and duration of each frame; ``first_frame`` is the first of them."""
+        untimed: list[Mark] = []
+        time: int | None = None
         for frame in self._video.pictures(self._noted(packets)):
-            time = frame.pts
+            self.first_frame = self.first_frame or frame
+            told = frame.pts
             if not self._in_order and self._waiting:
-                time = heapq.heappop(self._waiting)
-            yield frame.opaque, time, frame
+                told = heapq.heappop(self._waiting)
+            if told is None and time is None and len(untimed) < _MOST_UNTIMED:
+                untimed.append(frame.opaque)
+                continue
+            if told is None:
+                told = self._step if time is None else time + self._step
+            time = told
+            yield from self._before(untimed, time)
+            untimed.clear()
+            yield frame.opaque, time, frame.duration
+        yield from self._before(untimed, 0)
+
+    def _before(self, untimed: list[Mark], time: int) -> Iterator[tuple[Mark, int, int]]:
+        """Frames without a time, as far before ``time`` as there are of them."""
+        for index, mark in enumerate(untimed):
+            yield mark, time - (len(untimed) - index) * self._step, self._step
 
     def _noted(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         for packet in packets:
@@ -87,14 +111,13 @@ def count(
     step = max(1, round(1 / rate / video.time_base))
     video.reopen()
     packets = video.from_anchor(anchor)
-    shown = Shown(video, in_order=in_order)
-    number, times, time = first, Times(), 0
-    for mark, pts, frame in shown.frames(packets):
+    shown = Shown(video, step, in_order=in_order)
+    number, times = first, Times()
+    for mark, time, duration in shown.frames(packets):
         alive()
         if anchor is not None and number == first and mark.ordinal != anchor["ordinal"]:
             continue  # shown before the segment, if at all
-        yield from summary.announce(frame)
-        time = pts if pts is not None else time + step
+        yield from summary.announce(shown.first_frame)
         next_anchor = shown.clean.pop(mark.ordinal, None)
         long_enough = (number - first) / rate >= segment_seconds or (
             times.runs and (time - times.runs[0]) * video.time_base >= segment_seconds
@@ -104,7 +127,7 @@ def count(
             yield summary.segment(first, number, times.runs[0], time, cursor)
             anchor, first, times = next_anchor, number, Times()
         times.add(time)
-        summary.packet(time, frame.duration)
+        summary.packet(time, duration)
         number += 1
     summary.settle(number, None)
     if number > first:

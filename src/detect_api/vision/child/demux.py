@@ -155,11 +155,9 @@ class Video:
     def _restart_inspection(self) -> None:
         self.inspector = Inspector(self.codec_name, self.codec.extradata)
 
-    def clean(self, packet: Packet, data: bytes | None = None) -> bool:
-        """Whether decoding can start at this packet; ``data`` if its own bytes are not true."""
-        if not packet.av.is_keyframe:
-            return False
-        return self.inspector.clean(self._head(packet.av) if data is None else data)
+    def clean(self, packet: Packet) -> bool:
+        """Whether decoding can start at this packet."""
+        return packet.av.is_keyframe and self.inspector.clean(self._head(packet.av))
 
     def _head(self, packet: Any) -> bytes:
         return bytes(memoryview(packet)[: self.inspector.prefix])

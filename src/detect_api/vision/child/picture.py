@@ -18,7 +18,12 @@ def orientation(frame: Any) -> tuple[bool, bool, bool]:
     Read from the display matrix (ISO/IEC 14496-12 8.3.2) that belongs to the frame, which maps
     stored to shown coordinates; turns other than by right angles are taken as the nearest one.
     """
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    try:
+        data = frame.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:  # PyAV does not know some other side data (EXIF) that the frame has
+        return {1: (True, False, True), 2: (False, True, True), 3: (True, True, False)}.get(
+            round(frame.rotation / 90) % 4, (False, False, False)
+        )
     if data is None or data.buffer_size < _MATRIX.size:
         return False, False, False
     a, b, _, c, d, *_ = _MATRIX.unpack_from(memoryview(data))

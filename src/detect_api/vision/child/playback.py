@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ class Playback:
         self._alive = alive
         self._cursor = cursor
         self._first, self._end = first, end
+        self._until = math.inf if cursor.get("until") is None else cursor["until"]
         self._keys: list[int] = []
         self._rank = first
 
@@ -57,11 +59,11 @@ class Playback:
                     return
 
     def _by_time(self) -> Iterator[tuple[int, float, Any]]:
-        start, until = self._cursor["from"], self._cursor["until"]
+        start, until = self._cursor["from"], self._until
         packets = self._video.from_anchor(self._cursor["anchor"])
         for frame in self._video.pictures(self._ranked(packets)):
             pts = frame.opaque.pts
-            if until is not None and pts >= until:
+            if pts >= until:
                 return
             if pts < start or not frame.opaque.shown:
                 continue
@@ -74,12 +76,11 @@ class Playback:
 
     def _ranked(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         """The packets, each when the times of all frames shown before it are in ``_keys``."""
-        start, until = self._cursor["from"], self._cursor["until"]
+        start, until = self._cursor["from"], self._until
         ahead: deque[Packet] = deque()
         for packet in packets:
             pts = packet.mark.pts
-            inside = pts is not None and start <= pts and (until is None or pts < until)
-            if packet.mark.shown and inside:
+            if packet.mark.shown and pts is not None and start <= pts < until:
                 insort(self._keys, pts)
             ahead.append(packet)
             if len(ahead) > REORDERING:

@@ -18,6 +18,7 @@ from detect_api.vision.child.demux import Packet, Video
 from detect_api.vision.child.summary import Summary
 
 _SPARSE_CODECS = frozenset({"h264", "hevc"})
+_STREAMS = frozenset({"mpegts", "mpeg"})
 _HEAD_OF_KEYFRAME = 16 * 1024
 
 
@@ -78,7 +79,8 @@ class Scan:
         self._first = 0
         self._start: int | None = None
         self._shown = 0
-        self._sparse = False
+        self._keyframes: set[int] | None = None
+        """Where the container's index has keyframes, if the pictures themselves are not read."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         try:
@@ -119,16 +121,13 @@ class Scan:
         pts = packet.mark.pts
         if pts is None or packet.mark.shown > 1:
             raise Irregular("a packet without a time, or with several pictures")
+        if packet.av.pos is None and self.video.form in _STREAMS:
+            raise Irregular("a time that was guessed, which depends on where reading began")
         latest = self._order.latest
         self._order.add(pts)
         if self._cut is not None:
             self._follow(self._cut, pts)
-        due = (
-            packet.av.is_keyframe
-            and latest is not None
-            and pts > latest
-            and pts - self._segment_start() >= self._length
-        )
+        due = latest is not None and pts > latest and pts - self._segment_start() >= self._length
         clean = due and self._clean(packet)
         if self._cut is not None and (clean or self._cut.since >= WINDOW):
             self._close(self._cut)
@@ -155,10 +154,13 @@ class Scan:
 
     def _clean(self, packet: Packet) -> bool:
         """Whether decoding can start here, by the packet's true bytes."""
-        if not self._sparse:
+        if self._keyframes is None:
             return self.video.clean(packet)
-        length = min(packet.av.size, _HEAD_OF_KEYFRAME)
-        return self.video.clean(packet, self.video.file.read_at(packet.av.pos, length, apart=True))
+        pos = packet.av.pos
+        if pos not in self._keyframes:
+            return False
+        head = self.video.file.read_at(pos, min(packet.av.size, _HEAD_OF_KEYFRAME), apart=True)
+        return self.video.inspector.clean(head)
 
     def _close(self, cut: Cut) -> None:
         """All that is shown before ``cut`` is known: a segment ends there and one begins."""
@@ -209,4 +211,4 @@ class Scan:
                 holes.append((pos, end))
         self.video.file.skip(holes)
         self.video.inspector.all_shown = True
-        self._sparse = True
+        self._keyframes = {entry.pos for entry in entries if entry.is_keyframe}
