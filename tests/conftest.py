@@ -9,11 +9,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from detect_api.core.config import Settings
+
+if TYPE_CHECKING:
+    from detect_api.client import Client
+    from detect_api.local.stack import Stack
+    from tests.processing import Sample
 
 
 def pytest_configure() -> None:
@@ -90,3 +95,30 @@ def stack() -> Iterator[Any]:
             yield running
         finally:
             running.stop(fast=True)
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Client]:
+    """A client of the whole running service."""
+    from detect_api.client import Client
+
+    with Client(stack.api_url) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """The clip that the demo shows."""
+    from detect_api.local.sample import make_sample
+    from tests.processing import Sample
+
+    path = tmp_path_factory.mktemp("sample") / "sample.mp4"
+    return Sample(path, make_sample(path))
+
+
+@pytest.fixture(scope="session")
+def reference(sample: Sample) -> dict[str, Any]:
+    """The sample's result, read in one piece in one process, every other frame."""
+    from tests.processing import EVERY_OTHER, read_locally
+
+    return read_locally(sample.path, 100.0, **EVERY_OTHER)

@@ -1,39 +1,26 @@
-"""The sample clip, and a client for the running stack."""
+"""What the tests that process videos share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from detect_api.cli.local_run import read_video
 from detect_api.client import Client
-from detect_api.local.sample import make_sample
-from detect_api.local.stack import Stack
+from detect_api.core.config import Settings
+from detect_api.vision.types import Parameters
+
+EVERY_OTHER: dict[str, Any] = {"frame_skip": 2}
+"""Enough frames for every plate, in half of the time."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip and the plates that were put into it."""
+    """A clip and the plates that were put into it, in order."""
 
     path: Path
     plates: list[str]
-
-
-@pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    """The clip that the demo shows."""
-    path = tmp_path_factory.mktemp("sample") / "sample.mp4"
-    return Sample(path, make_sample(path))
-
-
-@pytest.fixture
-def client(stack: Stack) -> Iterator[Client]:
-    """A client of the whole running service."""
-    with Client(stack.api_url) as found:
-        yield found
 
 
 def ended(client: Client, job_id: str) -> dict[str, Any]:
@@ -57,3 +44,13 @@ def essence(result: dict[str, Any]) -> dict[str, Any]:
         "statistics": statistics,
         "video": {k: v for k, v in result["video"].items() if k != "filename"},
     }
+
+
+def read_locally(path: Path, segment_seconds: float, **parameters: Any) -> dict[str, Any]:
+    """The result of the pipeline in this process, cut into segments of this length."""
+    settings = Settings(_env_file=None, segment_seconds=segment_seconds)
+    return read_video(path, Parameters(**parameters), settings, _nothing)
+
+
+def _nothing(_done: int, _total: int, _words: str) -> None:
+    """A progress that nobody looks at."""
