@@ -1,24 +1,82 @@
-# Words: demo serve test lint fix bench docs clean. Each installs what it needs.
+# Words: demo serve test lint fix bench docs clean lock. Each installs what it needs.
 SHELL := /bin/bash
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The first Python that will do; another one: make PYTHON=/path/to/python
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$p && exit; done; echo python3)
+UV ?= uv
+VIDEO ?=
+ARGS ?=
 
-.PHONY: demo serve test lint fix bench docs clean lock
+.PHONY: help demo serve test lint fix bench docs clean lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [VIDEO=path]   try it: bring up the stack, read a video, show its plates"
 	@echo "make serve               run the service on port 8000"
-	@echo "make test                all checks and tests"
+	@echo "make test                all checks and tests (some of them: ARGS='tests/unit -k form')"
 	@echo "make lint | fix          checks only | mend what can be mended"
 	@echo "make bench               speed and memory, each beside its floor"
-	@echo "make clean               remove what the others made here"
+	@echo "make docs                do the docs name every setting, route and option?"
+	@echo "make lock [ARGS=-U]      write requirements.lock for pyproject.toml; -U: newer versions"
+	@echo "make clean               remove .venv and all caches"
 
+demo: $(STAMP)
+	@$(BIN)/detect-api demo $(if $(VIDEO),"$(VIDEO)")
+
+serve: $(STAMP)
+	@exec $(BIN)/detect-api serve $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP)
+	$(BIN)/python -m pytest tests/test_docs.py
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Versions and hashes for every system at once, and no address of any index. The versions that
+# are locked stay unless pyproject.toml rules them out or ARGS=-U asks for newer ones, so that
+# running it twice changes nothing. hatchling and editables are locked, too: they link this package
+# itself into .venv.
+lock:
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make lock UV=/path/to/uv"; exit 1; }
+	printf 'hatchling>=1.27\neditables>=0.5\n' | $(UV) pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(ARGS) \
+		--group pyproject.toml:dev pyproject.toml - -o requirements.lock
+	@! grep -nE '^ *--(extra-)?index|^ *--find-links|://' requirements.lock
+
+# Installed from the lock alone, each file by its hash; the package itself is linked in, built by
+# the hatchling that the lock brought, without asking any index.
 $(STAMP): requirements.lock pyproject.toml
-	@echo "Installing into $(VENV) (once, about 1 GB)…"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "detect-api needs Python 3.11 or newer, and '$(PYTHON)' is not."; \
+		echo "Install one (apt install python3, brew install python@3.13) or name it: make PYTHON=/path/to/python"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make virtual environments: its package venv is missing."; \
+		echo "On Debian and Ubuntu: apt install python3-venv. Or name another Python: make PYTHON=/path/to/python"; exit 1; }
+	@echo "Installing into $(VENV) (once; downloads about 500 MB)"
+	@test -x $(BIN)/pip || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+	@set -o pipefail; PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --no-deps --require-hashes -r requirements.lock \
+		| awk '/^ *Downloading .* MB/{print "  " $$2, $$3, $$4; fflush()} /^Installing/{print "  unpacking"; fflush()}'
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
