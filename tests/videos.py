@@ -180,6 +180,15 @@ def _sound(container: Any, stream: Any, index: int, clip: Clip) -> None:
     container.mux(stream.encode(frame))
 
 
+def with_bytes(packet: Any, data: bytes) -> Any:
+    """A packet like ``packet`` that holds ``data``."""
+    other: Any = av.Packet(data)
+    other.pts, other.dts, other.duration = packet.pts, packet.dts, packet.duration
+    other.time_base, other.stream = packet.time_base, packet.stream
+    other.is_keyframe = packet.is_keyframe
+    return other
+
+
 @dataclass(frozen=True)
 class Shown:
     """A frame as a plain PyAV decode of the whole video gives it."""

@@ -161,14 +161,17 @@ class FrameReader(Iterator[Frame]):
         ):
             assert sandbox.memory is not None
             memory = np.frombuffer(sandbox.memory, np.uint8).reshape(SLOTS, height, width, 3)
-            for message in messages:
-                if "frame" not in message:
-                    self._sum_up(delivered)
-                    return
-                number, seconds, slot, turn = _frame(message, plan)
-                yield Frame(number, seconds, _upright(memory[slot], turn))
-                delivered += 1
-                sandbox.free_slot()
+            try:
+                for message in messages:
+                    if "frame" not in message:
+                        self._sum_up(delivered)
+                        return
+                    number, seconds, slot, turn = _frame(message, plan)
+                    yield Frame(number, seconds, _upright(memory[slot], turn))
+                    delivered += 1
+                    sandbox.free_slot()
+            finally:
+                del memory  # an error's traceback would keep it as long as the error lives
 
     def _sum_up(self, delivered: int) -> None:
         self.missing = len(self._numbers) - delivered

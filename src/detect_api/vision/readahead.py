@@ -28,7 +28,7 @@ class ReadAhead:
         self._size = source.size
         self._blocks: OrderedDict[int, Future[bytes]] = OrderedDict()
         self._pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="read-ahead")
-        self._last = -1
+        self._last = -2  # so that the first block, which may be all that is wanted, is no order
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, at most ``length``, at least one unless at the end."""
@@ -41,8 +41,7 @@ class ReadAhead:
             for ahead in range(index + 1, index + 1 + AHEAD):
                 if ahead * BLOCK < self._size:
                     self._block(ahead)
-        if index != self._last:
-            self._last = index
+        self._last = index
         start = offset - index * BLOCK
         return block.result()[start : start + length]
 

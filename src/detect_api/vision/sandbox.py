@@ -41,6 +41,7 @@ CHILD = "detect_api.vision.child"
 
 _TICK_SECONDS = 0.25
 _ENDING_SECONDS = 10.0
+_DYING_SECONDS = 2.0
 _STDERR_KEPT = 2000
 
 log = logging.getLogger(__name__)
@@ -200,6 +201,10 @@ class Sandbox:
                 self._failure = error
                 break
         self._fetching = False
+        if self._failure is None and self._process is not None:
+            # It is ending by itself: let it say with which status.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_DYING_SECONDS)
         self._kill()
 
     def _fetch(self, offset: int, length: int, *, apart: bool) -> bytes:

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
         memory = mmap.mmap(memory_fd, job["slots"] * job["width"] * job["height"] * 3)
         os.close(memory_fd)
     limit = MemoryLimit(job["memory_bytes"], job["max_pixels"])
-    _lock_in(job["cpu_seconds"])
+    lock_in(job["cpu_seconds"])
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(True)
     service = Service(control, data)
@@ -125,7 +125,7 @@ def _deliver(service: Service, video: Video, job: dict[str, Any], memory: mmap.m
     service.tell({"done": True})
 
 
-def _lock_in(cpu_seconds: int) -> None:
+def lock_in(cpu_seconds: int) -> None:
     """Gives up for good what decoding does not need."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

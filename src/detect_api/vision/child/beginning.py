@@ -13,6 +13,9 @@ WINDOW = 64
 """No picture is shown more than so many packets away from its place in the file."""
 
 
+_MOST_SPOTS = 3
+
+
 class Irregular(Exception):
     """The packets' times do not tell the frames' numbers."""
 
@@ -87,6 +90,7 @@ class Beginning:
         """Explains each packet that showed nothing: before the first frame, damaged, or not."""
         delivered = {mark.ordinal for mark, _ in self._delivered}
         self.origin = first
+        spots, previous = 0, -1
         for mark in self._marks:
             if not mark.shown or mark.pts is None or mark.ordinal in delivered:
                 continue
@@ -96,7 +100,11 @@ class Beginning:
                 else:
                     self.origin = min(self.origin, mark.pts)
             elif (last is None or mark.pts < last) and mark.ordinal not in self._failed:
-                raise Irregular("packets show nothing that should")
+                spots += mark.ordinal != previous + 1
+                previous = mark.ordinal
+        # Damage costs frames in a row; two fields in two packets cost every second one.
+        if spots > _MOST_SPOTS:
+            raise Irregular("packets show nothing that should")
 
     def _leads(self, mark: Mark) -> bool:
         """Whether the packet lies before the first keyframe, in the file or on the screen."""

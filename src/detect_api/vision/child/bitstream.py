@@ -39,8 +39,9 @@ TRUSTED = frozenset(
 
 _H264_IDR, _H264_SEI, _H264_RECOVERY_POINT = 5, 6, 6
 _H264_SLICES = (1, 2, 5)
+_H264_NO_PICTURE = (6, 7, 8, 9, 10, 11, 12, 13, 15)
 _HEVC_RASL, _HEVC_BLA, _HEVC_IRAP, _HEVC_END = (8, 9), (16, 17, 18), range(16, 22), (36, 37)
-_HEVC_IDR = (19, 20)
+_HEVC_IDR, _HEVC_NO_PICTURE = (19, 20), range(32, 41)
 _AV1_FRAME_HEADERS = (3, 6)
 _MPEG4_SMALLEST_CODED = 12
 
@@ -69,24 +70,13 @@ class Inspector:
         self.known = codec in INTRA_ONLY or codec in TRUSTED or codec in _CLEAN
 
     def shown(self, data: bytes, size: int) -> int:
-        """How many pictures this packet shows. ``data``: its first ``prefix`` bytes."""
-        if self.all_shown:
-            return 1
-        if self.codec == "hevc":
-            return self._hevc_shown(data)
-        if self.codec == "h264":
-            return int(any(nal[0] & 31 in _H264_SLICES for nal in self._nals(data)))
-        if self.codec == "vp8":
-            return data[0] >> 4 & 1 if data else 0
-        if self.codec == "vp9":
-            return sum(show for _, show in _vp9_frames(data, size))
-        if self.codec == "av1":
-            return sum(show for _, show in _av1_frames(data))
-        if self.codec == "mpeg4":
-            # A packet this small may be a "not coded" picture, which shows nothing; 2 makes the
-            # caller count by decoding.
-            return data.count(b"\0\0\1\xb6") if size > _MPEG4_SMALLEST_CODED else 2
-        return 1
+        """How many pictures this packet shows. ``data``: its first ``prefix`` bytes.
+
+        A packet that makes no sense counts as one picture, so that damage does not change the
+        numbers of the frames after it.
+        """
+        judge = None if self.all_shown else _SHOWN.get(self.codec)
+        return 1 if judge is None else judge(self, data, size)
 
     def clean(self, data: bytes) -> bool:
         """Whether the pictures from this packet on decode without anything before it.
@@ -119,6 +109,10 @@ class Inspector:
                 yield nal
             start = end
 
+    def _h264_shown(self, data: bytes, _: int) -> int:
+        kinds = [nal[0] & 31 for nal in self._nals(data)]
+        return int(not kinds or not all(kind in _H264_NO_PICTURE for kind in kinds))
+
     def _h264_clean(self, data: bytes) -> bool:
         recovers_at_once = False
         for nal in self._nals(data):
@@ -133,8 +127,8 @@ class Inspector:
                 return recovers_at_once and bits.golomb() in (2, 7)
         return False
 
-    def _hevc_shown(self, data: bytes) -> int:
-        shown = 0
+    def _hevc_shown(self, data: bytes, _: int) -> int:
+        sense = False
         for nal in self._nals(data):
             kind = nal[0] >> 1 & 63
             if kind in _HEVC_IRAP:
@@ -144,9 +138,12 @@ class Inspector:
                 self._restarted = False
             elif kind in _HEVC_END:
                 self._restarted = True
-            if kind < 32 and len(nal) > 2 and nal[2] & 0x80:
-                shown = int(not (kind in _HEVC_RASL and self._rasl_lost))
-        return shown
+            if kind < 32:
+                return int(not (kind in _HEVC_RASL and self._rasl_lost))
+            sense = kind in _HEVC_NO_PICTURE
+            if not sense:
+                break
+        return int(not sense)
 
     def _hevc_clean(self, data: bytes) -> bool:
         for nal in self._nals(data):
@@ -200,6 +197,20 @@ def _recovery_frames(nal: bytes) -> int | None:
             return Bits(data[at : at + 8]).golomb()
         at += size
     return None
+
+
+def _vp8_shown(_: Inspector, data: bytes, __: int) -> int:
+    return data[0] >> 4 & 1
+
+
+def _vp9_shown(_: Inspector, data: bytes, size: int) -> int:
+    return sum(show for _, show in _vp9_frames(data, size)) if data[0] >> 6 == 2 else 1
+
+
+def _mpeg4_shown(_: Inspector, data: bytes, size: int) -> int:
+    # A packet this small may be a "not coded" picture, which shows nothing; 2 makes the caller
+    # count by decoding.
+    return max(1, data.count(b"\0\0\1\xb6")) if size > _MPEG4_SMALLEST_CODED else 2
 
 
 def _vp8_clean(_: Inspector, data: bytes) -> bool:
@@ -276,6 +287,13 @@ def _mpeg2_clean(_: Inspector, data: bytes) -> bool:
     return 0 <= sequence < at < len(data) - 5 and data[at + 5] >> 3 & 7 == 1
 
 
+_SHOWN = {
+    "h264": Inspector._h264_shown,
+    "hevc": Inspector._hevc_shown,
+    "vp8": _vp8_shown,
+    "vp9": _vp9_shown,
+    "mpeg4": _mpeg4_shown,
+}
 _CLEAN = {
     "h264": Inspector._h264_clean,
     "hevc": Inspector._hevc_clean,

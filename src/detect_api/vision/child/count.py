@@ -9,7 +9,6 @@ from typing import Any
 from detect_api.vision.child.demux import Mark, Packet, Video
 from detect_api.vision.child.summary import Summary
 
-
 _MOST_UNTIMED = 1000
 
 

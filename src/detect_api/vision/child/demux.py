@@ -263,9 +263,9 @@ class Video:
         """
         try:
             frames = self.codec.decode(packet.av if packet else None)
-        except av.error.FFmpegError:
+        finally:
+            # A decoder that refuses a new size may go on with the old one and show rubbish.
             self._check_refused_size()
-            raise
         for frame in frames:
             self.check_size(frame.width, frame.height)
         return frames  # type: ignore[no-any-return]

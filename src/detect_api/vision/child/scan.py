@@ -180,6 +180,8 @@ class Scan:
         if self._cut is not None:
             self._close(self._cut)
         yield from self._segments()
+        if self.beginning.origin is None:
+            return  # no packet shows anything; the summary says so
         total = self._shown - self.beginning.hidden
         self.summary.settle(total, self.beginning.origin)
         if total > self._first:
