@@ -33,12 +33,19 @@ def patiently(client: Client, job_id: str) -> dict[str, Any]:
         return {}
 
 
-def wait_for(client: Client, job_id: str, condition: Any, seconds: float = 200) -> dict[str, Any]:
+def wait_for(
+    stack: Stack, client: Client, job_id: str, condition: Any, seconds: float = 200
+) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while not condition(job := patiently(client, job_id)):
-        assert time.monotonic() < end, job
+        assert time.monotonic() < end, f"{job}\n{worker_log(stack)}"
         time.sleep(0.1)
     return job
+
+
+def worker_log(stack: Stack) -> str:
+    """The end of what the worker wrote, for a test that failed."""
+    return (stack.layout.logs / "worker-0.log").read_text()[-6000:]
 
 
 def is_over(job: dict[str, Any]) -> bool:
@@ -62,9 +69,9 @@ def test_killing_a_part_in_the_middle_changes_nothing(
     stack: Stack, client: Client, sample: Sample, reference: dict[str, Any], part: str
 ) -> None:
     created = client.process(sample.path, EVERY_OTHER)
-    wait_for(client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 10)
+    wait_for(stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 10)
     os.kill(stack.pid_of(part), signal.SIGKILL)
-    job = wait_for(client, created["job_id"], is_over)
+    job = wait_for(stack, client, created["job_id"], is_over)
     assert job["status"] == "completed", job
     assert essence(whole_result(client, created["job_id"])) == essence(reference)
 
@@ -81,7 +88,7 @@ def test_many_kills_at_random_moments_change_nothing(
             os.kill(stack.pid_of(part), signal.SIGKILL)
         except (KeyError, ProcessLookupError, RuntimeError):
             continue  # it is just being started again
-    job = wait_for(client, created["job_id"], is_over)
+    job = wait_for(stack, client, created["job_id"], is_over)
     assert job["status"] == "completed", job
     assert essence(whole_result(client, created["job_id"])) == essence(reference)
 
@@ -90,12 +97,12 @@ def test_a_frozen_worker_that_comes_back_does_no_harm(
     stack: Stack, client: Client, sample: Sample, reference: dict[str, Any]
 ) -> None:
     created = client.process(sample.path, EVERY_OTHER)
-    wait_for(client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 5)
+    wait_for(stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 5)
     pid = stack.pid_of("worker-0")
     os.kill(pid, signal.SIGSTOP)
     time.sleep(12)
     os.kill(pid, signal.SIGCONT)
-    job = wait_for(client, created["job_id"], is_over)
+    job = wait_for(stack, client, created["job_id"], is_over)
     assert job["status"] == "completed", job
     assert essence(whole_result(client, created["job_id"])) == essence(reference)
 
@@ -104,7 +111,7 @@ def test_a_killed_worker_takes_its_decoding_child_with_it(
     stack: Stack, client: Client, sample: Sample
 ) -> None:
     created = client.process(sample.path, EVERY_OTHER)
-    wait_for(client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 2)
+    wait_for(stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 2)
     worker = psutil.Process(stack.pid_of("worker-0"))
     children = worker.children(recursive=True)
     assert children, "a child decodes"
@@ -118,10 +125,10 @@ def test_a_decoder_that_is_killed_costs_nothing_but_time(
     stack: Stack, client: Client, sample: Sample, reference: dict[str, Any]
 ) -> None:
     created = client.process(sample.path, EVERY_OTHER)
-    wait_for(client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 5)
+    wait_for(stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 5)
     for child in psutil.Process(stack.pid_of("worker-0")).children(recursive=True):
         child.kill()
-    job = wait_for(client, created["job_id"], is_over)
+    job = wait_for(stack, client, created["job_id"], is_over)
     assert job["status"] == "completed", job
     assert essence(whole_result(client, created["job_id"])) == essence(reference)
 
@@ -143,9 +150,9 @@ def test_an_upload_whose_api_dies_ends_as_failed_and_leaves_nothing(
             + head
             + bytes(18_000_000)
         )
-        wait_for(client, job_id, lambda job: job.get("progress", 0) > 0.2)
+        wait_for(stack, client, job_id, lambda job: job.get("progress", 0) > 0.2)
         os.kill(stack.pid_of("api"), signal.SIGKILL)
-    job = wait_for(client, job_id, is_over, seconds=90)
+    job = wait_for(stack, client, job_id, is_over, seconds=90)
     assert job["status"] == "failed"
     assert job["error"]["code"] == "upload_broken"
     form = httpx.post(

@@ -94,7 +94,8 @@ class Api:
                     )
                 session.add(
                     Plate(
-                        id=row_id, job_id=job_id, track_id=number, text=plate, read_text=plate, first_frame=number,
+                        id=row_id, job_id=job_id, track_id=number, text=plate, read_text=plate,
+                        first_frame=number,
                         confidence=0.9, details=plate_details(plate, number),
                         crop_key=f"videos/evidence/{job_id}/{number}-crop.jpg",
                         frame_key=f"videos/evidence/{job_id}/{number}-frame.jpg",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import structlog
 from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy.exc import ProgrammingError
 
 from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
@@ -35,13 +37,15 @@ IDEMPOTENCY_HOURS = 24
 _LEASE = "sweep"
 _LIMIT = 200
 
-_REQUEUE_STALLED = text("""
-    SELECT job.id, procrastinate_retry_job_v2(job.id, now(), NULL, NULL, NULL)
+_STALLED = text("""
+    SELECT job.id
       FROM procrastinate_jobs job
       LEFT JOIN procrastinate_workers worker ON worker.id = job.worker_id
      WHERE job.status = 'doing'
        AND (worker.id IS NULL OR worker.last_heartbeat < now() - make_interval(secs => :seconds))
 """)
+
+_REQUEUE = text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)")
 
 _LOST_PLANS = text("""
     SELECT id, attempt, type FROM jobs
@@ -109,8 +113,15 @@ def _take_lease(sessions: SessionFactory) -> bool:
 def _requeue(sessions: SessionFactory) -> None:
     """Gives tasks of dead workers to others, and queues again what no queue entry stands for."""
     with sessions.begin() as session:
-        for row in session.execute(_REQUEUE_STALLED, {"seconds": STALLED_SECONDS}):
-            log.warning("task_requeued", queue_id=row.id)
+        for queue_id in session.scalars(_STALLED, {"seconds": STALLED_SECONDS}).all():
+            try:
+                with session.begin_nested():
+                    session.execute(_REQUEUE, {"id": queue_id})
+            except ProgrammingError as error:
+                if not isinstance(error.orig, psycopg.errors.RaiseException):
+                    raise
+                continue  # its worker was not dead after all and has just ended the task
+            log.warning("task_requeued", queue_id=queue_id)
     with sessions.begin() as session:
         limit = {"limit": _LIMIT}
         for row in session.execute(_LOST_PLANS, limit).all():

@@ -17,8 +17,10 @@ import sys
 import threading
 from typing import Any
 
+import psycopg
 import structlog
 from procrastinate import App
+from procrastinate.exceptions import ConnectorException
 
 from detect_api.core.config import Settings
 from detect_api.core.logging import configure_logging
@@ -55,6 +57,9 @@ async def run(settings: Settings) -> int:
 
     def on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         nonlocal broken
+        if _was_taken_away(context.get("exception")):
+            log.warning("task_was_given_to_another")
+            return
         broken = True
         log.error("queue_broken", detail=context["message"], exc_info=context.get("exception"))
         stop()
@@ -83,6 +88,16 @@ async def run(settings: Settings) -> int:
                 await asyncio.gather(*lanes, sweeper, waiting, return_exceptions=True)
     engine.dispose()
     return 1 if broken else 0
+
+
+def _was_taken_away(error: BaseException | None) -> bool:
+    """Whether a task could not be ended because a sweep took this worker for dead meanwhile.
+
+    Whoever has the task now ends it; our work on it is void or was written once, as always.
+    """
+    return isinstance(error, ConnectorException) and isinstance(
+        error.__cause__, psycopg.errors.RaiseException
+    )
 
 
 async def _lane(app: App, name: str) -> None:

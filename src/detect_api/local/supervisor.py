@@ -19,10 +19,10 @@ from detect_api.local.processes import Child, Program
 
 FIRST_ATTEMPTS = 3  # before a part that never came up fails the start
 FIRST_DELAY = 0.2
-LONGEST_DELAY = 30.0
-GIVE_UP_AFTER = 8  # failures in a row; from then on tried once a minute
-SLOW_DELAY = 60.0
-STEADY_SECONDS = 60.0  # having run so long, earlier failures are forgotten
+LONGEST_DELAY = 5.0
+GIVE_UP_AFTER = 10  # failures in a row; from then on tried twice a minute
+SLOW_DELAY = 30.0
+STEADY_SECONDS = 20.0  # having run so long, earlier failures are forgotten
 
 
 class Part(Protocol):
@@ -274,7 +274,7 @@ class Supervisor:
         if watched.failures == GIVE_UP_AFTER:
             sentence = (
                 f"{watched.part.label}: {reason}, {watched.failures} times in a row: something is "
-                f"wrong with it, see {watched.log.path}. Trying again once a minute"
+                f"wrong with it, see {watched.log.path}. Trying again twice a minute"
             )
         if watched.failures <= GIVE_UP_AFTER:
             self._report(sentence)

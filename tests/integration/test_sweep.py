@@ -1,0 +1,168 @@
+"""What the sweep brings to an end when nobody else does."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, text, update
+
+from detect_api.db.tables import Job, Lease, Removal, Segment
+from detect_api.jobs import queue
+from detect_api.jobs.sweep import sweep
+from detect_api.jobs.workshop import Workshop
+from detect_api.vision import wire
+from detect_api.vision.types import SegmentResult
+
+from .conftest import Api
+
+LONG_AGO = datetime.now(UTC) - timedelta(minutes=5)
+NOTHING = wire.dump_result(
+    SegmentResult(processed_frames=0, frames_with_detections=0, observations=())
+)
+
+
+@pytest.fixture
+def shop(api: Api) -> Workshop:
+    with api.parts.sessions.begin() as session:
+        session.execute(delete(Lease))
+    return Workshop(api.parts.settings, api.parts.sessions, api.parts.store)
+
+
+def a_job(api: Api, **values: Any) -> uuid.UUID:
+    job_id = uuid.uuid4()
+    with api.parts.sessions.begin() as session:
+        chosen = {
+            "type": "video", "status": "processing", "updated_at": LONG_AGO, "object_etag": "x",
+            "object_key": f"videos/{job_id}.mp4", "file_size": 1, **values,
+        }  # fmt: skip
+        session.add(Job(id=job_id, **chosen))
+    return job_id
+
+
+def a_segment(api: Api, job_id: uuid.UUID, index: int, result: bytes | None = None) -> None:
+    with api.parts.sessions.begin() as session:
+        session.add(
+            Segment(
+                job_id=job_id, index=index, attempt=1, first_frame=index, end_frame=index + 1,
+                start_seconds=0.0, end_seconds=1.0, cursor={}, result=result,
+            )
+        )  # fmt: skip
+
+
+def test_a_job_whose_plan_was_lost_is_planned(api: Api, shop: Workshop) -> None:
+    waiting, running = a_job(api, status="pending"), a_job(api)
+    fresh = a_job(api, status="pending", updated_at=datetime.now(UTC))
+    sweep(shop)
+    assert api.queued(str(waiting)) == ["plan"]
+    assert api.queued(str(running)) == ["plan"]
+    assert api.queued(str(fresh)) == []
+    sweep(shop)
+    assert api.queued(str(waiting)) == ["plan"], "once"
+
+
+def test_a_segment_that_nobody_reads_is_queued(api: Api, shop: Workshop) -> None:
+    job_id = a_job(api, planned_segments=2, input_sha256="x")
+    a_segment(api, job_id, 0)
+    a_segment(api, job_id, 1)
+    with api.parts.sessions.begin() as session:
+        queue.defer_segment(session, job_id, 1, 1)
+    sweep(shop)
+    assert api.queued(str(job_id)) == ["segment", "segment"]
+
+
+def test_a_merge_that_nobody_does_is_queued(api: Api, shop: Workshop) -> None:
+    next_is_there = a_job(api, planned_segments=2, input_sha256="x")
+    a_segment(api, next_is_there, 0, NOTHING)
+    all_merged = a_job(api, planned_segments=1, merged_segments=1, input_sha256="x")
+    sweep(shop)
+    assert api.queued(str(next_is_there)) == ["merge"]
+    assert api.queued(str(all_merged)) == ["merge"]
+
+
+def test_a_dead_workers_task_goes_back_to_the_queue(api: Api, shop: Workshop) -> None:
+    job_id = a_job(api, updated_at=datetime.now(UTC))
+    with api.parts.sessions.begin() as session:
+        queue.defer_plan(session, job_id, 1)
+        worker = session.scalar(text("SELECT procrastinate_register_worker_v1()"))
+        session.execute(
+            text(
+                "UPDATE procrastinate_jobs SET status = 'doing', worker_id = :worker "
+                "WHERE args->>'job_id' = :job"
+            ),
+            {"worker": worker, "job": str(job_id)},
+        )
+    sweep(shop)
+    assert status_of(api, job_id) == "doing", "its worker is alive"
+    with api.parts.sessions.begin() as session:
+        session.execute(
+            text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'")
+        )
+    sweep(shop)
+    assert status_of(api, job_id) == "todo"
+
+
+def status_of(api: Api, job_id: uuid.UUID) -> Any:
+    with api.parts.sessions() as session:
+        return session.scalar(
+            text("SELECT status FROM procrastinate_jobs WHERE args->>'job_id' = :job"),
+            {"job": str(job_id)},
+        )
+
+
+def test_a_silent_upload_fails_and_its_parts_are_dropped(api: Api, shop: Workshop) -> None:
+    key = f"videos/{uuid.uuid4()}.mp4"
+    begun = api.parts.store.begin(key, "video/mp4", {})
+    job_id = a_job(api, status="uploading", object_key=key, multipart_id=begun.id)
+    sweep(shop)
+    job = api.job(str(job_id))
+    assert (job["status"], job["error"]["code"]) == ("failed", "upload_broken")
+    client = api.parts.store.client  # type: ignore[attr-defined]
+    uploads = client.list_multipart_uploads(Bucket=api.parts.settings.s3_bucket_name)
+    assert key not in [upload["Key"] for upload in uploads.get("Uploads", [])]
+
+
+def test_a_late_upload_counts_although_its_url_expired(api: Api, shop: Workshop) -> None:
+    key = f"videos/{uuid.uuid4()}.mp4"
+    api.parts.store.put(key, b"video", "video/mp4")
+    arrived = a_job(
+        api, type="upload", status="awaiting_upload", object_key=key, expires_at=LONG_AGO
+    )
+    missing = a_job(api, type="upload", status="awaiting_upload", expires_at=LONG_AGO)
+    sweep(shop)
+    assert api.job(str(arrived))["status"] == "uploaded"
+    assert api.job(str(missing))["status"] == "expired"
+
+
+def test_pictures_of_a_deleted_job_are_removed_again_for_a_while(api: Api, shop: Workshop) -> None:
+    job_id = api.finished_job(["AB12CDE"])
+    api.client.delete(f"/jobs/{job_id}")
+    late = f"videos/evidence/{job_id}/7-crop.jpg"
+    api.parts.store.put(late, b"written by a worker that had not heard of it", "image/jpeg")
+    sweep(shop)
+    assert late not in api.objects()
+    with api.parts.sessions.begin() as session:
+        assert session.query(Removal).filter(Removal.prefix.contains(job_id)).count() == 1
+        session.execute(update(Removal).values(keep_until=LONG_AGO))
+    sweep(shop)
+    with api.parts.sessions() as session:
+        assert session.query(Removal).filter(Removal.prefix.contains(job_id)).count() == 0
+
+
+def test_a_video_that_was_to_go_after_processing_goes(api: Api, shop: Workshop) -> None:
+    key = f"videos/{uuid.uuid4()}.mp4"
+    api.parts.store.put(key, b"video", "video/mp4")
+    a_job(api, status="completed", object_key=key, parameters={"delete_after_processing": True})
+    sweep(shop)
+    assert key not in api.objects()
+
+
+def test_a_frozen_sweeper_does_not_keep_others_from_it(api: Api, shop: Workshop) -> None:
+    with api.parts.sessions.begin() as session:
+        session.add(Lease(name="sweep", until=datetime.now(UTC) + timedelta(seconds=10)))
+    assert not sweep(shop)
+    with api.parts.sessions.begin() as session:
+        session.execute(update(Lease).values(until=LONG_AGO))
+    assert sweep(shop)
