@@ -191,6 +191,8 @@ def suspects(probabilities: FloatArray, width: int, height: int) -> list[tuple[f
     for contour in contours:
         x, y, w, h = cv2.boundingRect(contour)
         peak = float(probabilities[y : y + h, x : x + w].max())
+        if peak < PIXEL:
+            continue
         found.append((peak, Box(x * fx, y * fy, (x + w) * fx, (y + h) * fy)))
     return sorted(found, key=lambda item: (-item[0], item[1].x1, item[1].y1))
 

@@ -80,12 +80,9 @@ class LineReader:
         height, width = crop.shape[:2]
         if height < 4 or width < 4:
             return None
-        if width > ONE_ROW * height:
-            rows = [self._line(crop)]
-        else:
-            rows = [self._line(row) for row in split_rows(crop)]
-            if width > TWO_ROWS * height:
-                rows = max(rows, [self._line(crop)], key=_worth)
+        rows = [self._line(crop)] if width > TWO_ROWS * height else []
+        if width <= ONE_ROW * height and _worth(rows) < ENOUGH:
+            rows = max(rows, [self._line(row) for row in split_rows(crop)], key=_worth)
         reading = _joined(rows)
         if _no_plate(rows, reading, crop):
             return Reading("", reading.confidence if reading else 0.0, ())
@@ -236,6 +233,9 @@ ONE_ROW = 2.6
 
 TWO_ROWS = 1.2
 """Up to so many heights wide, it has two."""
+
+ENOUGH = 5.0
+"""A crop that may have two rows is not cut if it gives so much (``_worth``) as a single one."""
 
 
 def split_rows(crop: Image) -> tuple[Image, Image]:

@@ -93,9 +93,14 @@ def size_of(box: Box) -> float:
 
 @dataclass(slots=True)
 class Track:
-    """One plate: where it is going, and what it has shown."""
+    """One plate: where it is going, and what it has shown.
+
+    ``born`` is the moment (seconds) from which its motion is known; unlike the evidence's first
+    moment it does not change when another track is taken in, so that ``deadline`` does not either.
+    """
 
     id: int
+    born: float
     x: Axis
     y: Axis
     width: float
@@ -113,6 +118,7 @@ class Track:
         place, speed = (_MEASURED * size) ** 2, (_SPEED * size) ** 2
         return cls(
             id=track_id,
+            born=observation.seconds,
             x=Axis(x, 0.0, place, 0.0, speed),
             y=Axis(y, 0.0, place, 0.0, speed),
             width=box.width,
@@ -129,7 +135,7 @@ class Track:
     @property
     def standing(self) -> bool:
         """Whether the plate has been seen for a second and hardly moves."""
-        age = self.seconds - self.evidence.first.seconds
+        age = self.seconds - self.born
         return age >= 1 and math.hypot(self.x.velocity, self.y.velocity) < 0.3 * self.size
 
     @property
@@ -197,8 +203,9 @@ class Tracker:
         They come in an order that does not depend on when this is called.
         """
         finished = []
-        due = sorted((t for t in self.tracks if t.deadline < before), key=_retirement)
-        for track in due:
+        while due := [track for track in self.tracks if track.deadline < before]:
+            # One by one: taking a track in changes the id that decides between equal deadlines.
+            track = min(due, key=_retirement)
             self.tracks.remove(track)
             home = next((other for other in self.tracks if belongs(track, other)), None)
             if home is None:

@@ -40,11 +40,12 @@ def load(kind: type[T], data: bytes) -> T:
     """What ``dump`` was given. Raises ValueError for bytes that are not a dump of ``kind``."""
     try:
         version, name, fields = json.loads(zlib.decompress(data))
+        value = _value(kind, fields) if (version, name) == (VERSION, kind.__name__) else None
     except (zlib.error, TypeError, ValueError) as error:
-        raise ValueError(f"these bytes are no stored {kind.__name__}") from error
-    if (version, name) != (VERSION, kind.__name__):
-        raise ValueError(f"these bytes hold {name} {version}, not {kind.__name__} {VERSION}")
-    return typing.cast(T, _value(kind, fields))
+        raise ValueError(f"these bytes are no stored {kind.__name__}: {error}") from error
+    if value is None:
+        raise ValueError(f"these bytes hold {name} of version {version}, not {kind.__name__}")
+    return typing.cast(T, value)
 
 
 def dump_result(result: SegmentResult) -> bytes:
