@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import pytest
 
@@ -25,7 +25,12 @@ from detect_api.core.config import Settings
 from detect_api.local.layout import AlreadyRunning, StackError
 from detect_api.local.processes import MARK
 from detect_api.local.stack import Programs, Stack, fetch
-from detect_api.local.supervisor import restart_delay
+from detect_api.local.supervisor import (
+    FIRST_DELAY,
+    GIVE_UP_AFTER,
+    SLOW_DELAY,
+    restart_delay,
+)
 from tests.conftest import make_settings, short_folder
 
 SERVE = [sys.executable, "-c", "from detect_api.cli import main; main()", "serve", "--port", "0"]
@@ -337,5 +342,6 @@ def test_a_data_directory_that_cannot_be_used_says_so(folder: Path) -> None:
 
 
 def test_restarts_slow_down_but_never_stop() -> None:
-    assert max(restart_delay(1) for _ in range(50)) <= 0.2
-    assert all(30 <= restart_delay(n) <= 60 for n in (8, 20, 2000))
+    assert max(restart_delay(1) for _ in range(50)) <= FIRST_DELAY
+    for failures in (GIVE_UP_AFTER, 20, 2000):
+        assert SLOW_DELAY / 2 <= restart_delay(failures) <= SLOW_DELAY

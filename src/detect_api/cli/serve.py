@@ -97,17 +97,19 @@ class Session:
         from detect_api.local.layout import StackError
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP for us
+                signal.signal(number, self._on_signal)
         say(f"Starting detect-api; its data lie in {self._stack.layout.root}")
         try:
             self._stack.start()
-        except StackError as error:
-            print(error.detail, file=sys.stderr, flush=True)
+            self._starting = False
+        except (StackError, OSError) as error:
+            print(error, file=sys.stderr, flush=True)
             return 1
         except _StopAsked:
+            self._stack.stop(fast=True)
             say("Stopped.")
             return 0
-        self._starting = False
         self._announce()
         while self._stack.alive and not self._stop.wait(0.5):
             pass

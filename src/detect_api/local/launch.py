@@ -14,6 +14,7 @@ A thread-safe stand-in for ``preexec_fn``, which may deadlock in a process that 
 from __future__ import annotations
 
 # All imports stand here: the user it becomes may not be able to read Python's own library.
+import contextlib
 import ctypes
 import json
 import os
@@ -23,16 +24,13 @@ import sys
 
 DIRECTORY_DESCRIPTOR = 9
 PR_SET_PDEATHSIG = 1
-OPEN_FILES = 65536
+OPEN_FILES = (65536, 10240)
 
 
 def main() -> None:
     options = json.loads(sys.argv[1])
     os.umask(0o077)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or hard >= 256:
-        soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    _allow_open_files()
     if options["directory"]:
         # The directory may lie below one that the user cannot enter (root's home, say). Through
         # an open descriptor (/proc/self/fd/9/…) it is reached all the same, and nobody's
@@ -47,6 +45,17 @@ def main() -> None:
         if os.getppid() != options["parent"]:
             sys.exit("the supervisor is gone")
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 (which is the point)
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in OPEN_FILES:
+        wanted = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            return
+        with contextlib.suppress(ValueError, OSError):  # macOS says "unlimited" and means less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
 
 
 def _become(name: str) -> None:

@@ -112,6 +112,12 @@ class DirectoryLock:
                 f"detect-api already runs on {self._path.parent} (process {holder(self._path)}): "
                 "stop that one first or name another directory with --data-dir or DATA_DIR."
             ) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise StackError(
+                f"{self._path.parent} cannot be locked ({error.strerror or error}): use a "
+                "directory on a local disk."
+            ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor

