@@ -107,6 +107,8 @@ class Segment(Base):
     end_seconds: Mapped[float]
     cursor: Mapped[dict[str, Any]]
     tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
     frames_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     detections: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     result: Mapped[bytes | None]

@@ -47,6 +47,7 @@ def _claim(shop: Workshop, job_id: uuid.UUID, attempt: int, index: int) -> tuple
         if row is None or row.attempt != attempt:
             raise states.Superseded
         row.tries += 1
+        row.started_at = func.clock_timestamp()
         return job, row
 
 
@@ -107,6 +108,7 @@ def _write(
                 result=wire.dump_result(result),
                 frames_done=result.processed_frames,
                 detections=len(result.observations),
+                finished_at=func.clock_timestamp(),
             )
             .returning(Segment.index)
         ).first()

@@ -69,6 +69,8 @@ CREATE TABLE segments (
     end_seconds double precision NOT NULL,
     cursor jsonb NOT NULL,
     tries integer NOT NULL DEFAULT 0,
+    started_at timestamptz,
+    finished_at timestamptz,
     frames_done integer NOT NULL DEFAULT 0,
     detections integer NOT NULL DEFAULT 0,
     result bytea,
