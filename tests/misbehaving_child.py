@@ -9,6 +9,7 @@ import resource
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,13 @@ def report() -> dict[str, Any]:
     inherited = dict(os.environ)
     lock_in(100)
     reached = []
-    for name, attempt in {
+    attempts: dict[str, Callable[[], object]] = {
         "read a file": lambda: Path("/etc/hostname").read_text(),
         "write a file": lambda: Path("/tmp/written-by-child").write_text("x"),
         "open a socket": socket.socket,
-        "start a program": lambda: os.pipe(),
-    }.items():
+        "make a pipe": os.pipe,
+    }
+    for name, attempt in attempts.items():
         with contextlib.suppress(OSError):
             attempt()
             reached.append(name)

@@ -59,7 +59,7 @@ class Clip:
     upright. ``audio`` is "first" or "last" among the streams. ``second_video`` adds a smaller one,
     ``cover`` a still picture to the video. ``noise`` makes pictures that cannot be compressed,
     without numbers. ``alter_packet`` gets each packet with its index and says what is written
-    instead; None drops it.
+    instead: a packet, several, or None.
     """
 
     container: str = "mp4"

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,16 @@ import pytest
 from detect_api.core.errors import VideoError
 from detect_api.vision.decode import DecodeLimits, frames, scan
 from detect_api.vision.types import Frame, SegmentPlan, VideoInfo
-from tests.videos import Clip, MemorySource, Shown, decode_plainly, encode, number_in, picture
+from tests.videos import (
+    Clip,
+    MemorySource,
+    Shown,
+    decode_plainly,
+    encode,
+    number_in,
+    picture,
+    with_bytes,
+)  # fmt: skip
 
 LIMITS = DecodeLimits(stall_seconds=20)
 
@@ -149,12 +159,41 @@ def test_h264_in_avi_which_has_no_presentation_times_is_counted_at_a_constant_ra
     expected = decode_plainly(data)
     assert [number_in(shown.image) for shown in expected] == list(range(70))
     for seconds in (0.5, 100.0):
-        info, plans, taken = read(data, seconds)
+        info, _, taken = read(data, seconds)
         assert info.total_frames == 70
         assert [number_in(frame.image) for frame in taken] == list(range(70))
         steps = [b.seconds - a.seconds for a, b in itertools.pairwise(taken)]
         assert steps == pytest.approx([1 / 30] * 69)
         assert all(np.array_equal(a.image, b.image) for a, b in zip(taken, expected, strict=True))
+
+
+def test_packed_b_frames_of_mpeg4_are_taken_apart_in_every_segment() -> None:
+    held: list[Any] = []
+
+    def pack(index: int, packet: Any) -> Any:
+        """Writes a B-picture into the packet before it, and "not coded" where it was (DivX)."""
+        data = bytes(packet)
+        at = data.index(b"\0\0\1\xb6")
+        if index == 0:
+            return with_bytes(packet, data[:at] + b"\0\0\1\xb2DivX503b1393p" + data[at:])
+        if data[at + 4] >> 6 == 2:
+            not_coded = with_bytes(packet, b"\0\0\1\xb6\x50\x47")
+            return [with_bytes(held[0], bytes(held.pop()) + data), not_coded]
+        held.append(packet)
+        return held.pop(0) if len(held) > 1 else None
+
+    data = encode(Clip("avi", "mpeg4", frames=91, options={"bf": "1"}, alter_packet=pack))
+    expected = decode_plainly(data)
+    assert [number_in(shown.image) for shown in expected] == list(range(len(expected)))
+    assert len(expected) > 85
+    for seconds in (0.5, 100.0):
+        info, plans, taken = read(data, seconds)
+        assert info.total_frames == len(expected)
+        assert len(plans) > 2 or seconds > 1
+        assert [frame.number for frame in taken] == list(range(len(expected)))
+        assert all(np.array_equal(a.image, b.image) for a, b in zip(taken, expected, strict=True))
+        steps = [b.seconds - a.seconds for a, b in itertools.pairwise(taken)]
+        assert steps == pytest.approx([1 / 30] * len(steps))
 
 
 def test_a_single_frame_can_be_taken_out_of_the_middle() -> None:
@@ -194,11 +233,11 @@ def test_frames_outside_of_the_segment_are_refused() -> None:
 
 
 def test_a_hidden_frame_of_vp8_is_not_counted() -> None:
-    def hide(index: int, packet: object) -> object:
-        data = bytearray(bytes(packet))  # type: ignore[call-overload]
+    def hide(index: int, packet: Any) -> Any:
+        data = bytearray(bytes(packet))
         if index % 10 == 5:  # clears show_frame (RFC 6386 9.1)
             data[0] &= ~0x10
-            packet.update(bytes(data))  # type: ignore[attr-defined]
+            packet.update(bytes(data))
         return packet
 
     data = encode(Clip("webm", "libvpx", options=LIBVPX, alter_packet=hide, frames=90))

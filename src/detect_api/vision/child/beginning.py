@@ -25,7 +25,7 @@ class Beginning:
 
     ``origin`` is the presentation time of frame 0. ``hidden`` counts the packets that say they
     show a picture before that but do not, because they refer to pictures that the file does not
-    hold. ``in_order`` is whether the frames' own times ascend.
+    hold.
     """
 
     def __init__(self, video: Video) -> None:
@@ -34,7 +34,6 @@ class Beginning:
         self.origin: int | None = None
         self.hidden = 0
         self.done = False
-        self.in_order = True
         self._marks: list[Mark] = []
         self._failed: set[int] = set()
         self._delivered: list[tuple[Mark, int | None]] = []
@@ -76,8 +75,7 @@ class Beginning:
         if not self._delivered:
             return
         times = [pts for _, pts in self._delivered if pts is not None]
-        self.in_order = all(a < b for a, b in pairwise(times))
-        if not self.in_order:
+        if any(later <= earlier for earlier, later in pairwise(times)):
             raise Irregular("frames are not shown in the order of their times")
         if self._interlaced and self._video.codec_name == "h264":
             raise Irregular("two packets may hold the two fields of one frame")

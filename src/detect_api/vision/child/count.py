@@ -4,62 +4,58 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
+from itertools import chain, islice, pairwise
 from typing import Any
 
+from detect_api.vision.child.beginning import WINDOW
 from detect_api.vision.child.demux import Mark, Packet, Video
 from detect_api.vision.child.summary import Summary
-
-_MOST_UNTIMED = 1000
 
 
 class Shown:
     """Frames in the order in which the decoder gives them, each with its presentation time.
 
-    A container without presentation times (AVI) gets them made up in the order of the file; then
-    (``in_order`` false) the k-th frame shown gets the k-th of them. Frames that have none lie
-    ``step`` apart.
+    AVI has no presentation times and gets them made up, it may be in the order of the file; then
+    the k-th frame shown gets the k-th of them. Frames that have none lie ``step`` apart.
     """
 
-    def __init__(self, video: Video, step: int, *, in_order: bool) -> None:
+    def __init__(self, video: Video, step: int) -> None:
         self._video = video
         self._step = step
-        self.first_frame: Any = None
-        self._in_order = in_order
         self._waiting: list[int] = []
+        self._sorted = False
+        self.first_frame: Any = None
         self.clean: dict[int, dict[str, Any]] = {}
         """Anchors of the keyframes met so far at which a segment may begin, by ordinal."""
 
     def frames(self, packets: Iterator[Packet]) -> Iterator[tuple[Mark, int, int]]:
         """Mark, time and duration of each frame; ``first_frame`` is the first of them."""
-        untimed: list[Mark] = []
-        time: int | None = None
-        for frame in self._video.pictures(self._noted(packets)):
-            self.first_frame = self.first_frame or frame
-            told = frame.pts
-            if not self._in_order and self._waiting:
-                told = heapq.heappop(self._waiting)
-            if told is None and time is None and len(untimed) < _MOST_UNTIMED:
-                untimed.append(frame.opaque)
-                continue
-            if told is None:
-                told = self._step if time is None else time + self._step
-            time = told
-            yield from self._before(untimed, time)
-            untimed.clear()
-            yield frame.opaque, time, frame.duration
-        yield from self._before(untimed, 0)
+        pictures = self._video.pictures(self._noted(packets))
+        told = ((frame.opaque, frame.pts, frame.duration) for frame in self._first_of(pictures))
+        head = list(islice(told, WINDOW))
+        times = [pts for _, pts, _ in head if pts is not None]
+        self._sorted = self._video.form == "avi" and any(b <= a for a, b in pairwise(times))
+        # Frames before the first one that has a time lie before it.
+        untimed = next((n for n, (_, pts, _) in enumerate(head) if pts is not None), len(head))
+        time = (times[0] if times else 0) - (untimed + 1) * self._step
+        for mark, pts, duration in chain(head, told):
+            if self._sorted and self._waiting:
+                time = heapq.heappop(self._waiting)
+            else:
+                time = time + self._step if pts is None else pts
+            yield mark, time, duration
 
-    def _before(self, untimed: list[Mark], time: int) -> Iterator[tuple[Mark, int, int]]:
-        """Frames without a time, as far before ``time`` as there are of them."""
-        for index, mark in enumerate(untimed):
-            yield mark, time - (len(untimed) - index) * self._step, self._step
+    def _first_of(self, pictures: Iterator[Any]) -> Iterator[Any]:
+        for frame in pictures:
+            self.first_frame = self.first_frame or frame
+            yield frame
 
     def _noted(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         for packet in packets:
             self._video.structure.passed(packet.av.pos or 0)
             if self._video.clean(packet):
                 self.clean[packet.mark.ordinal] = packet.anchor()
-            if not self._in_order and packet.mark.pts is not None:
+            if self._video.form == "avi" and packet.mark.pts is not None:
                 heapq.heappush(self._waiting, packet.mark.pts)
             yield packet
 
@@ -98,7 +94,6 @@ def count(
     first: int,
     *,
     segment_seconds: float,
-    in_order: bool,
     alive: Callable[[], None],
 ) -> Iterator[dict[str, Any]]:
     """Decodes from ``anchor``, whose frame has number ``first``, to the end and yields segments.
@@ -110,7 +105,7 @@ def count(
     step = max(1, round(1 / rate / video.time_base))
     video.reopen()
     packets = video.from_anchor(anchor)
-    shown = Shown(video, step, in_order=in_order)
+    shown = Shown(video, step)
     number, times = first, Times()
     for mark, time, duration in shown.frames(packets):
         alive()

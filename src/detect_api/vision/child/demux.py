@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ _IMAGES = {
     b"RIFF": "webp_pipe",
     b"BM": "bmp_pipe",
 }
+_NAMED_IN_FIRST_PACKET = frozenset({"h264", "mpeg4"})
 _READ_AT_ONCE = 256 * 1024
 _BYTE_SEEK = frozenset({"mpegts", "mpeg", "flv"})
 _SEARCHED_PACKETS = 1500
@@ -212,6 +214,7 @@ class Video:
         if anchor is None:
             yield from self.packets()
             return
+        self._prime()
         for earlier in _EARLIER_SECONDS:
             if self._seek(anchor, earlier):
                 packets = self._after(anchor, self.packets(), _SEARCHED_PACKETS)
@@ -219,6 +222,7 @@ class Video:
                     yield from packets
                     return
         self.reopen()
+        self._prime()
         packets = self._after(anchor, self.packets(), None)
         if packets is None:
             raise VideoError(
@@ -226,6 +230,19 @@ class Video:
                 code="corrupt_video",
             )
         yield from packets
+
+    def _prime(self) -> None:
+        """Shows the decoder the first packet, where encoders leave their name.
+
+        FFmpeg's decoders work around the errors of certain encoders, so a decoder that never saw
+        the beginning may give other pictures, or take apart packed ones wrongly.
+        """
+        if self.codec_name in _NAMED_IN_FIRST_PACKET:
+            with contextlib.suppress(av.error.FFmpegError):
+                for packet in self.packets():
+                    self.decode(packet)
+                    break
+            self.codec.flush_buffers()
 
     def _seek(self, anchor: dict[str, Any], earlier: int) -> bool:
         stamp = anchor["dts"] if anchor["dts"] is not None else anchor["pts"]

@@ -91,7 +91,7 @@ class Scan:
                 self.summary.forget_times()
             yield from count(
                 self.video, self.summary, self._anchor, self._first,
-                segment_seconds=self._segment_seconds, in_order=self.beginning.in_order,
+                segment_seconds=self._segment_seconds,
                 alive=self._alive,
             )  # fmt: skip
         yield self.summary.final()
