@@ -413,10 +413,12 @@ def test_make_words_are_described_and_exist() -> None:
 def test_links_lead_somewhere() -> None:
     for path in documents():
         text = _FENCE.sub("", path.read_text(encoding="utf-8"))
-        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        for label, target in re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", text):
             if re.match(r"[a-z]+:", target):
                 continue
             name, _, anchor = target.partition("#")
+            if label.endswith((".md", ".py")):
+                assert Path(label).name == Path(name).name, f"{path.name}: {label}"
             file = (path.parent / name).resolve() if name else path
             assert file.exists(), f"{path.name}: {target}"
             if anchor:
