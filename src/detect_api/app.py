@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["X-Request-ID", "Retry-After"],
         )
-    app.add_middleware(RequestContext, metrics=parts.metrics)
+    app.add_middleware(RequestContext, metrics=parts.metrics, status=parts.broadcast.status)
     _describe_problems(app)
     return app
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import psycopg
 import structlog
 
+from detect_api.api.status import StatusCache
 from detect_api.jobs.queue import CHANNEL
 
 log = structlog.get_logger(__name__)
@@ -19,9 +20,13 @@ _RECONNECT_SECONDS = 1.0
 
 
 class Broadcast:
-    """Sets the events of a job's followers whenever the database announces a change of it."""
+    """Sets the events of a job's followers whenever the database announces a change of it.
+
+    ``status`` keeps what is known of jobs between two announcements.
+    """
 
     def __init__(self, database_url: str) -> None:
+        self.status = StatusCache()
         self._database_url = database_url
         self._followers: dict[uuid.UUID, set[asyncio.Event]] = defaultdict(set)
 
@@ -54,13 +59,21 @@ class Broadcast:
         connection = await psycopg.AsyncConnection.connect(
             self._database_url, autocommit=True, connect_timeout=5
         )
-        async with connection:
-            await connection.execute(f'LISTEN "{CHANNEL}"')
-            self._wake_all()
-            async for notice in connection.notifies():
-                with contextlib.suppress(ValueError):
-                    for changed in self._followers.get(uuid.UUID(notice.payload), ()):
-                        changed.set()
+        try:
+            async with connection:
+                await connection.execute(f'LISTEN "{CHANNEL}"')
+                self.status.listen(True)
+                self._wake_all()
+                async for notice in connection.notifies():
+                    with contextlib.suppress(ValueError):
+                        self._announce(uuid.UUID(notice.payload))
+        finally:
+            self.status.listen(False)
+
+    def _announce(self, job_id: uuid.UUID) -> None:
+        self.status.changed(job_id)
+        for changed in self._followers.get(job_id, ()):
+            changed.set()
 
     def _wake_all(self) -> None:
         for followers in self._followers.values():

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from detect_api.api.status import StatusCache
 from detect_api.core.metrics import Metrics
 
 _USABLE = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -25,9 +26,10 @@ def request_id_of(scope: MutableMapping[str, Any]) -> str:
 class RequestContext:
     """Gives each request an id (the client's own if it is a plain word) and measures it."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, status: StatusCache) -> None:
         self._app = app
         self._metrics = metrics
+        self._status = status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,6 +46,9 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+                    # Whoever gets this answer must see what it changed in the next one.
+                    self._status.clear()
                 message = {**message, "headers": [*message["headers"], header]}
             await send(message)
 

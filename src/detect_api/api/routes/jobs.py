@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy import select
 from sse_starlette.sse import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
 
 from detect_api.api.deps import Parts, PartsDep
 from detect_api.api.schemas.base import problems
@@ -64,8 +65,18 @@ def list_jobs(
 
 
 @router.get("/{job_id}", response_model=Job, responses=problems(404), summary="Get a job's state")
-def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
-    return JSONResponse(job_service.current_view(parts.sessions, parts.store, job_id))
+async def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
+    kept = parts.broadcast.status
+    body = kept.get(job_id)
+    if body is None:
+        changes = kept.changes
+        view = await run_in_threadpool(
+            job_service.current_view, parts.sessions, parts.store, job_id
+        )
+        body = json.dumps(view, separators=(",", ":")).encode()
+        processing = view.get("processing_job_id")
+        kept.put(job_id, body, changes, uuid.UUID(processing) if processing else None)
+    return Response(body, media_type="application/json")
 
 
 @router.get(
