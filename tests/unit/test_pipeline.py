@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from io import BytesIO
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
@@ -95,6 +95,7 @@ def merged(
     return decided
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 399), max_size=12), st.booleans())
 @example(637, [28, 34, 76, 102, 137, 206, 232, 344], False)
 @example(1302, [64, 120, 231, 240, 261, 267, 276, 295], False)
@@ -109,6 +110,7 @@ def test_the_outcome_is_the_same_wherever_the_video_is_cut(
     assert [track.track_id for track in pieces] == list(range(1, len(pieces) + 1))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 399))
 def test_the_state_survives_exactly(seed: int, cut: int) -> None:
     merge = Merge.new(Parameters())

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detect_api.vision.judge import judge, plate_text
@@ -97,6 +97,7 @@ def test_quality_grows_with_size_sharpness_and_a_level_view() -> None:
     assert 0 < quality_of(plain) < 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.floats(0.5, 0.999))
 def test_agreement_never_makes_less_sure(count: int, confidence: float) -> None:
     confidence = round(confidence, 4)
@@ -125,6 +126,7 @@ def test_candidates_hold_the_second_opinion() -> None:
     assert place[1][1] < place[0][1]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -155,6 +157,7 @@ def test_a_vote_is_a_probability_whatever_was_read(
     assert all(result.confidence <= p + 1e-6 for _, p in result.characters)
 
 
+@settings(deadline=None)
 @given(st.text("ABC1", max_size=8), st.text("ABC1", max_size=8))
 def test_edit_distance_is_a_distance(a: str, b: str) -> None:
     assert edit_distance(a, b) == edit_distance(b, a)

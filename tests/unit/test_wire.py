@@ -6,7 +6,7 @@ import json
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detect_api.vision import wire
@@ -54,6 +54,7 @@ results = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(results)
 def test_a_result_comes_back_exactly(result: SegmentResult) -> None:
     data = wire.dump_result(result)

@@ -17,9 +17,9 @@ DEFAULT_MIN_CONFIDENCE = 0.5
 """Below, the text is more likely wrong than right."""
 
 GLIMPSE = 2
-"""A track of so few frames of a video counts only if it was read surely, ..."""
+"""A track of so few frames, others close by, counts only if it was read surely, ..."""
 
-GLIMPSE_CONFIDENCE = 0.75
+GLIMPSE_CONFIDENCE = 0.85
 """... with this confidence at least."""
 
 MARGIN = 0.1
@@ -38,14 +38,16 @@ def judge(
     *,
     min_confidence: float | None,
     frame_height: int,
-    single_image: bool,
+    single_image: bool = False,
+    sparse: bool = False,
 ) -> Plate | UnreadTrack | None:
     """Decide about a track that can no longer change; None if it is no plate.
 
-    ``frame_height`` is 0 where it is not known.
+    ``frame_height`` is 0 where it is not known. ``single_image``: there is one still picture.
+    ``sparse``: the frames looked at are so far apart that a car may be in one of them only.
     """
     least = DEFAULT_MIN_CONFIDENCE if min_confidence is None else min_confidence
-    if not single_image and evidence.observations <= GLIMPSE:
+    if not (single_image or sparse) and evidence.observations <= GLIMPSE:
         least = max(least, GLIMPSE_CONFIDENCE)
     result = vote(evidence)
     if not single_image and _burnt_in(evidence, result, frame_height):
@@ -54,9 +56,9 @@ def judge(
     if result is not None and plate_text(result.text, may_be_number=number):
         if result.confidence >= least:
             return _plate(evidence, track_id, result)
-        if _worth_telling(evidence, single_image):
+        if _worth_telling(evidence, few=single_image or sparse):
             return _unread(evidence, track_id)
-    elif not evidence.readings and _worth_telling(evidence, single_image):
+    elif not evidence.readings and _worth_telling(evidence, few=single_image or sparse):
         return _unread(evidence, track_id)
     return None
 
@@ -99,13 +101,13 @@ def _burnt_in(evidence: Evidence, result: Vote | None, frame_height: int) -> boo
     return inside and shift < 0.15 * first.height and 0.85 < last.height / first.height < 1.18
 
 
-def _worth_telling(evidence: Evidence, single_image: bool) -> bool:
+def _worth_telling(evidence: Evidence, *, few: bool) -> bool:
     """Whether a track that was not read looks so much like a plate that it is reported.
 
-    It was seen in three frames or more (or there is one picture only), and at least a third of
+    It was seen in three frames or more (or there are too few to ask that), and at least a third of
     them gave a text like a plate's, or nothing was read and the thing moved as vehicles do.
     """
-    if not single_image and evidence.observations < 3:
+    if not few and evidence.observations < 3:
         return False
     likely = sum(
         spelling.count

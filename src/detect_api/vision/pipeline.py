@@ -26,6 +26,7 @@ from detect_api.vision.types import (
     Image,
     Merged,
     ModelInfo,
+    Moment,
     Observation,
     Parameters,
     Plate,
@@ -191,6 +192,7 @@ class Merge:
                 min_confidence=self.min_confidence,
                 frame_height=self.frame_height,
                 single_image=self.single_image,
+                sparse=self._sparse(track.evidence.last),
             )
             if isinstance(decided, Plate):
                 merged.plates.append(decided)
@@ -198,6 +200,13 @@ class Merge:
                 merged.unread.append(decided)
             self.next_track_id += decided is not None
 
+    def _sparse(self, moment: Moment) -> bool:
+        """Whether the frames looked at lie so far apart that a car may be in one of them only."""
+        return self.tracker.frame_skip * moment.seconds > _SPARSE * moment.frame
+
+
+_SPARSE = 0.2
+"""Seconds between two frames that are looked at."""
 
 _ROUNDING = 0.001
 """The plan's times may differ from the frames' own by rounding."""

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from detect_api.vision.types import Box, Observation
-from detect_api.vision.vote import LENGTHS, Evidence, edit_distance
+from detect_api.vision.vote import LENGTHS, Evidence, edit_distance, quality_of
 
 SURE_DETECTION = 0.6
 """Detections from here on are matched first."""
@@ -254,19 +254,21 @@ class Tracker:
     def _contradicts(self, track: Track, observation: Observation, gap: float) -> bool:
         """Whether the texts say that this is another plate, wherever it is.
 
-        Out of sight for a moment, one clear character is enough: another car may have come. From
-        one frame to the next the texts must differ in much, and neither be a part of the other.
+        Out of sight for a moment, one character is enough if both pictures are good: another car
+        may have come. From one frame to the next the texts must differ in much, and neither be a
+        part of the other.
         """
         reading, leading = observation.reading, track.evidence.leading
         if reading is None or not clear(observation) or not settled(track):
             return False
+        distance = edit_distance(reading.text, leading)
         away = observation.frame - track.frame > self.frame_skip and gap > 0.25
         if away or gap > 1:
-            return reading.text != leading
+            seen = min(track.evidence.spellings[leading].best_quality, quality_of(observation))
+            return distance > 2 or (distance > 0 and seen >= PLAIN)
         if reading.text in leading or leading in reading.text:
             return False
-        longest = max(len(reading.text), len(leading))
-        return edit_distance(reading.text, leading) >= max(3, math.ceil(0.4 * longest))
+        return distance >= max(3, math.ceil(0.4 * max(len(reading.text), len(leading))))
 
     def _rejoin(self, seconds: float) -> None:
         """Put lost tracks into the ones that continue them, told by the same text."""
@@ -304,6 +306,8 @@ def _unlike(track: Track, observation: Observation) -> float:
 
 
 CLEAR = 0.95
+PLAIN = 0.3
+"""From this quality on (``quality_of``) a picture can tell one character from another."""
 
 
 def clear(observation: Observation) -> bool:
