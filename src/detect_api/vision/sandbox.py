@@ -40,6 +40,7 @@ from detect_api.vision.readahead import ReadAhead
 CHILD = "detect_api.vision.child"
 
 _TICK_SECONDS = 0.25
+_STARTING_SECONDS = 30.0
 _ENDING_SECONDS = 10.0
 _DYING_SECONDS = 2.0
 _STDERR_KEPT = 2000
@@ -73,7 +74,7 @@ class Sandbox:
         self._started = threading.Event()
         self._control, theirs = socket.socketpair()
         self._data, their_data = socket.socketpair()
-        self._control.settimeout(_TICK_SECONDS)
+        self._control.settimeout(stall_seconds)
         self._stderr, their_stderr = os.pipe()
         # A child that talks too much loses its words instead of filling anything up.
         os.set_blocking(self._stderr, False)
@@ -93,10 +94,11 @@ class Sandbox:
             daemon=True,
         )
         self._host.start()
-        self._started.wait()
+        self._started.wait(_STARTING_SECONDS)
         try:
             self._raise_failure()
             self._control.sendall(pack(job))
+            self._control.settimeout(_TICK_SECONDS)
         except ConnectionError:
             pass  # the child is gone already: ``messages`` will say why
         except BaseException:

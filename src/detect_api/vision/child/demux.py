@@ -69,9 +69,9 @@ class Packet:
 class Video:
     """The video stream of an opened container.
 
-    ``container``, ``stream`` and ``codec`` are PyAV's, ``form`` is FFmpeg's name of the
-    container. Raises VideoError when there is no stream that can be decoded within
-    ``max_pixels``.
+    ``container``, ``stream`` and ``codec`` are PyAV's; ``form`` is FFmpeg's name of the
+    container, ``label`` the usual one. Raises VideoError when there is no stream that can be
+    decoded within ``max_pixels``.
     """
 
     def __init__(self, file: RemoteFile, *, max_pixels: int, threads: int, images: bool) -> None:
@@ -105,6 +105,7 @@ class Video:
             raise why_not_a_video(self.file, listed=listed, images=self._images) from None
         self._check_refused_size()
         self.form = form or self.container.format.name.split(",")[0]
+        self.label = self._label()
         self.structure = FileFrame(self.file, self.form)
         self.stream = self._choose()
         self.codec = self.stream.codec_context
@@ -119,6 +120,13 @@ class Video:
         self.codec_name = self.codec.codec.canonical_name
         self.time_base = self.stream.time_base
         self._restart_inspection()
+
+    def _label(self) -> str:
+        """The container's usual name."""
+        if self.form != "mov":
+            return self.form.removesuffix("_pipe")
+        brand = self.container.metadata.get("major_brand", "qt")
+        return "mov" if brand.startswith("qt") else "mp4"
 
     def _image_format(self) -> str:
         head = self.file.read_at(0, 16)

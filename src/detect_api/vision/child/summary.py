@@ -97,7 +97,7 @@ class Summary:
         assert self._frame is not None
         return {
             "info": {
-                **self._frame, "container": self._video.form, "codec": self._video.codec_name,
+                **self._frame, "container": self._video.label, "codec": self._video.codec_name,
                 "fps": fps, "duration_seconds": seconds, "total_frames": total,
                 "problems": problems, "truncated": truncated,
             }
@@ -129,7 +129,7 @@ def image_facts(video: Video, frame: Any) -> dict[str, Any]:
     """What ``Summary`` says about a video, for a still picture."""
     return {
         "info": {
-            **upright(frame), "container": video.form, "codec": video.codec_name, "fps": 25.0,
+            **upright(frame), "container": video.label, "codec": video.codec_name, "fps": 25.0,
             "duration_seconds": 0.0, "total_frames": 1, "problems": [], "truncated": False,
         }
     }  # fmt: skip
