@@ -13,7 +13,6 @@ import pytest
 
 from detect_api.client import Client, ClientError
 from detect_api.local.stack import Stack
-
 from tests.processing import EVERY_OTHER, Sample, ended, essence, read_locally
 
 pytestmark = pytest.mark.timeout(300)

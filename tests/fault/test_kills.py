@@ -69,7 +69,9 @@ def test_killing_a_part_in_the_middle_changes_nothing(
     stack: Stack, client: Client, sample: Sample, reference: dict[str, Any], part: str
 ) -> None:
     created = client.process(sample.path, EVERY_OTHER)
-    wait_for(stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 10)
+    wait_for(
+        stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 10
+    )
     os.kill(stack.pid_of(part), signal.SIGKILL)
     job = wait_for(stack, client, created["job_id"], is_over)
     assert job["status"] == "completed", job
@@ -97,7 +99,9 @@ def test_a_frozen_worker_that_comes_back_does_no_harm(
     stack: Stack, client: Client, sample: Sample, reference: dict[str, Any]
 ) -> None:
     created = client.process(sample.path, EVERY_OTHER)
-    wait_for(stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 5)
+    wait_for(
+        stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 5
+    )
     pid = stack.pid_of("worker-0")
     os.kill(pid, signal.SIGSTOP)
     time.sleep(12)
@@ -111,7 +115,9 @@ def test_a_killed_worker_takes_its_decoding_child_with_it(
     stack: Stack, client: Client, sample: Sample
 ) -> None:
     created = client.process(sample.path, EVERY_OTHER)
-    wait_for(stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 2)
+    wait_for(
+        stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 2
+    )
     worker = psutil.Process(stack.pid_of("worker-0"))
     children = worker.children(recursive=True)
     assert children, "a child decodes"
@@ -125,7 +131,9 @@ def test_a_decoder_that_is_killed_costs_nothing_but_time(
     stack: Stack, client: Client, sample: Sample, reference: dict[str, Any]
 ) -> None:
     created = client.process(sample.path, EVERY_OTHER)
-    wait_for(stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 5)
+    wait_for(
+        stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 5
+    )
     for child in psutil.Process(stack.pid_of("worker-0")).children(recursive=True):
         child.kill()
     job = wait_for(stack, client, created["job_id"], is_over)

@@ -332,6 +332,50 @@ def test_every_route_has_an_example_and_describes_its_errors(api: Api) -> None:
                 assert example, (method, path, kind)
 
 
+@pytest.mark.parametrize(
+    ("method", "url", "body"),
+    [
+        ("GET", "/jobs/{job}/unread/99999999999.jpg", None),
+        ("GET", "/plates?text=a%00b", None),
+        ("GET", "/jobs?cursor=%00", None),
+        ("PATCH", "/plates/{plate}", {"text": "AB1", "by": "\0"}),
+        ("PATCH", "/plates/{plate}", {"text": "\0"}),
+        ("POST", "/process/video/s3", {"s3_key": "videos/\0.mp4"}),
+    ],
+)
+def test_odd_input_is_refused_and_no_error_of_ours(
+    api: Api, method: str, url: str, body: dict[str, Any] | None
+) -> None:
+    job_id = api.finished_job(["AB12CDE"])
+    plate = api.client.get(f"/jobs/{job_id}/plates").json()["plates"][0]["plate_id"]
+    answer = api.client.request(method, url.format(job=job_id, plate=plate), json=body)
+    assert 400 <= answer.status_code < 500, answer.text
+
+
+def test_a_made_up_last_event_id_starts_from_the_beginning(api: Api) -> None:
+    job_id = a_job(api)
+    with api.parts.sessions.begin() as session:
+        states.fail(session, job_id, 1, code="x", detail="y")
+    with following(api, job_id, {"Last-Event-ID": "9" * 30}) as seen:
+        pass
+    assert seen[-1][1] == "failed"
+
+
+def test_deleting_a_cancelled_upload_removes_what_still_arrives(api: Api) -> None:
+    from detect_api.jobs.sweep import sweep
+    from detect_api.jobs.workshop import Workshop
+
+    form = api.presign(filename="a.mp4")
+    api.client.post(f"/jobs/{form['job_id']}/cancel")
+    api.client.delete(f"/jobs/{form['job_id']}")
+    sent = httpx.post(
+        form["upload_url"], data=form["upload_fields"], files={"file": ("a.mp4", b"late")}
+    )
+    assert sent.status_code in (200, 204)
+    sweep(Workshop(api.parts.settings, api.parts.sessions, api.parts.store))
+    assert form["s3_key"] not in api.objects()
+
+
 def test_errors_have_one_shape(api: Api) -> None:
     for method, url, status in (
         ("GET", "/nowhere", 404), ("POST", "/health", 405), ("GET", "/jobs?limit=0", 422),

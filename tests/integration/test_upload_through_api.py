@@ -252,6 +252,39 @@ def test_the_same_upload_sent_again_gives_the_first_answer(api: Api) -> None:
     assert other.json()["code"] == "idempotency_key_reused"
 
 
+def test_a_refused_repetition_leaves_no_file(api: Api) -> None:
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    assert send(api, b"video", headers=headers).status_code == 200
+    job_id = str(uuid.uuid4())
+    refused = send(api, b"video", headers={**headers, "X-Job-ID": job_id}, frame_skip="2")
+    assert refused.status_code == 422
+    from detect_api.jobs.sweep import sweep
+    from detect_api.jobs.workshop import Workshop
+
+    job = api.job(job_id)
+    assert job["status"] == "failed"
+    sweep(Workshop(api.parts.settings, api.parts.sessions, api.parts.store))
+    assert job["s3_key"] not in api.objects()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b'Content-Disposition: form-data; name="file"; filename="a\0.mp4"\r\n',
+        b'Content-Disposition: form-data; name="file"; filename="a.mp4"\r\n'
+        b"Content-Type: video/\xff\xfe\r\n",
+        b'Content-Disposition: form-data; name="file"; filename="\xff.mp4"\r\n',
+    ],
+)
+def test_odd_bytes_in_the_forms_headers_are_no_error_of_ours(api: Api, part: bytes) -> None:
+    answer = api.client.post(
+        URL,
+        content=b"--b\r\n" + part + b"\r\nDATA\r\n--b--\r\n",
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+    assert answer.status_code in (200, 400), answer.text
+
+
 def test_cancelling_an_upload_ends_it(api: Api) -> None:
     job_id = str(uuid.uuid4())
     slow = SlowUpload(api, 20 * 2**20, job_id)

@@ -51,7 +51,12 @@ def problem(
 def invalid(request: Request, found: list[Any]) -> JSONResponse:
     """The answer to a body or query whose fields do not fit."""
     errors = [
-        {"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in jsonable_encoder(found)
+        {
+            "loc": list(error["loc"]),
+            "msg": error["msg"].removeprefix("Value error, "),
+            "type": error["type"],
+        }
+        for error in jsonable_encoder(found)
     ]
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))

@@ -23,6 +23,7 @@ from streaming_form_data.validators import MaxSizeValidator, ValidationError
 
 from detect_api.api.deps import Parts
 from detect_api.core.errors import (
+    Conflict,
     DetectApiError,
     InvalidRequest,
     Unprocessable,
@@ -122,7 +123,7 @@ class FormUpload:
             raise
         except Superseded:
             await self._give_up("upload_cancelled", "The upload was cancelled.")
-            raise InvalidRequest(
+            raise Conflict(
                 "The upload was cancelled or its job deleted meanwhile.", code="job_cancelled"
             ) from None
         except asyncio.CancelledError:
@@ -154,7 +155,7 @@ class FormUpload:
                     f"The form has an unknown field '{error.part_name}'; known are: {known}.",
                     code="validation_error",
                 ) from error
-            except (ParseFailedException, ValidationError) as error:
+            except (ParseFailedException, ValidationError, UnicodeDecodeError) as error:
                 raise InvalidRequest(
                     "The body is not a well-formed multipart form with a field 'file'.",
                     code="bad_form",
@@ -173,7 +174,6 @@ class FormUpload:
             )
         await self._write()
         parameters = self._parameters()
-        await self._stop_reporting()
         return await asyncio.to_thread(
             self._upload.finish, parameters, self._request.url.path, self._key
         )
@@ -206,6 +206,8 @@ class FormUpload:
 
     async def _start(self, body_size: int | None) -> None:
         filename = (self._file.multipart_filename or "").replace("\\", "/").rsplit("/", 1)[-1]
+        if not filename.isprintable():
+            raise InvalidRequest("The file name must not hold control characters.", code="bad_form")
         kind = check_type(filename, self._file.multipart_content_type or "", image=self._image)
         if self._complete_fields():
             self._parameters()  # what is wrong already is said before the file is taken in
@@ -258,9 +260,10 @@ class FormUpload:
         return self._fields.model_validate(given).model_dump()
 
     async def _stop_reporting(self) -> None:
-        if self._reporting is not None and not self._reporting.done():
+        if self._reporting is not None:
             self._reporting.cancel()
-            await asyncio.wait([self._reporting])
+            # Whether it ended by itself, and why, has been heard in ``_write`` or is no matter.
+            await asyncio.gather(self._reporting, return_exceptions=True)
 
     async def _give_up(self, code: str, detail: str) -> None:
         if self._upload is not None:

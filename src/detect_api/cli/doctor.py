@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detect_api.cli import app
-from detect_api.cli.serve import settings_from
+from detect_api.cli.settings import settings_from
 
 if TYPE_CHECKING:
     from detect_api.core.config import Settings

@@ -53,13 +53,7 @@ def observe_file(
                     run.info = item
         if run.info is None:
             raise VideoError("no frame of the video can be read", code="no_frames")
-        wanted = parameters.wanted(0, run.info.total_frames)
-        if not wanted:
-            raise VideoError(
-                f"start_frame {parameters.start_frame} lies behind the last frame: the video has "
-                f"{run.info.total_frames} frames, numbered from 0.",
-                code="frame_range",
-            )
+        wanted = parameters.require(run.info.total_frames)
         run.problems += run.info.problems
         merge = pipeline.Merge.new(parameters, single_image=images)
         for segment in run.segments:

@@ -11,6 +11,7 @@ import typer
 
 from detect_api.cli import app
 from detect_api.cli.output import EXIT_FAILED, bar, fail, plates_table, say
+from detect_api.cli.settings import settings_from
 
 if TYPE_CHECKING:
     from detect_api.vision.types import Parameters
@@ -45,14 +46,13 @@ def process(
     printed all the same.
     """
     from detect_api.cli.local_run import read_video
-    from detect_api.core.config import Settings
     from detect_api.core.errors import DetectApiError
     from detect_api.vision.types import Parameters
 
     parameters = Parameters(frame_skip, start_frame, end_frame, min_confidence, region)
     try:
         with bar(f"Reading {video.name}", shown=not as_json) as progress:
-            result = read_video(video, parameters, Settings(), progress, pictures)
+            result = read_video(video, parameters, settings_from(), progress, pictures)
     except DetectApiError as error:
         raise fail(error.detail, code=error.code, as_json=as_json) from None
     except OSError as error:
@@ -121,10 +121,9 @@ class _ImageReader:
     """Reads pictures one by one with models that are loaded once."""
 
     def __init__(self, parameters: Parameters) -> None:
-        from detect_api.core.config import Settings
         from detect_api.vision.pipeline import Engine
 
-        self._settings = Settings()
+        self._settings = settings_from()
         self._parameters = parameters
         self._engine = Engine.load(
             threads=self._settings.worker_threads or 1, device=self._settings.device

@@ -8,11 +8,12 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detect_api.cli import app
+from detect_api.cli.settings import settings_from
 
 if TYPE_CHECKING:
     from detect_api.core.config import Settings
@@ -53,24 +54,6 @@ def serve(
     settings = settings_from(host=host, port=port, data_dir=data_dir, workers=workers)
     stack = Stack(settings, report=lambda sentence: say(f"  {sentence}"))
     raise typer.Exit(Session(stack, settings).run())
-
-
-def settings_from(**given: Any) -> Settings:
-    """The settings, with the options that were given in place of the environment's.
-
-    Ends the program with status 2 and one line for each setting that makes no sense.
-    """
-    from pydantic import ValidationError
-
-    from detect_api.core.config import Settings
-
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            typer.echo(f"{name}: {problem['msg']}", err=True)
-        raise typer.Exit(2) from None
 
 
 def say(line: str) -> None:

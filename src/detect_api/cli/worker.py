@@ -8,6 +8,7 @@ import typer
 
 from detect_api.cli import app
 from detect_api.cli.output import fail
+from detect_api.cli.settings import settings_from
 
 
 @app.command()
@@ -17,11 +18,10 @@ def worker() -> None:
     Needs DATABASE_URL and the settings of the storage. A segment that is being read when the
     worker stops goes back to the queue.
     """
-    from detect_api.core.config import Settings
     from detect_api.core.logging import configure_logging
     from detect_api.jobs.worker import run
 
-    settings = Settings()
+    settings = settings_from()
     if settings.database_url is None:
         raise fail(
             "Set DATABASE_URL to the database of the service. On one machine, "

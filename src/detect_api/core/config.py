@@ -50,7 +50,11 @@ class Settings(BaseSettings):
         3600, ge=1, le=604800, description="Seconds that a pre-signed upload stays valid."
     )
     s3_download_expiration: int = Field(
-        86400, ge=1, le=604800, description="Seconds that a pre-signed download stays valid."
+        86400,
+        ge=1,
+        le=604800,
+        description="Seconds that a pre-signed download stays valid. Read for the "
+        "specification's sake: this release hands pictures out through the API.",
     )
     s3_video_prefix: str = Field(
         "videos/", description="Key prefix under which all objects of the service lie."

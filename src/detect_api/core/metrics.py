@@ -34,9 +34,7 @@ class Metrics:
         self.streams = Gauge(
             "detect_api_event_streams", "Event streams open now.", registry=self.registry
         )
-        self.jobs = Gauge(
-            "detect_api_jobs", "Jobs by state.", ["status"], registry=self.registry
-        )
+        self.jobs = Gauge("detect_api_jobs", "Jobs by state.", ["status"], registry=self.registry)
         self.queue = Gauge(
             "detect_api_queue_tasks", "Tasks in the queue.", ["queue"], registry=self.registry
         )

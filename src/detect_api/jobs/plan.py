@@ -97,13 +97,7 @@ def _scan(shop: Workshop, job: Job, attempt: int) -> None:
                 flush_at = time.monotonic() + _BATCH_SECONDS
     if info is None or count == 0:
         raise VideoError("No frame of the video can be read.", code="no_frames")
-    wanted = parameters.wanted(0, info.total_frames)
-    if not wanted:
-        raise VideoError(
-            f"start_frame {parameters.start_frame} lies behind the last frame: the video has "
-            f"{info.total_frames} frames, numbered from 0.",
-            code="frame_range",
-        )
+    parameters.require(info.total_frames)
     _store(shop, job, attempt, info, parameters, batch, planned=count)
 
 

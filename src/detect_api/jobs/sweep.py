@@ -148,6 +148,8 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
         if job.multipart_id and job.object_key:
             try:
                 store.abort(job.object_key, job.multipart_id)
+                # It may have been completed in its process's last moment.
+                store.delete(job.object_key)
             except StorageError as error:
                 log.warning("abort_postponed", job_id=str(job.id), detail=error.detail)
                 continue
@@ -180,7 +182,7 @@ def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
             log.warning("expiry_postponed", job_id=str(job.id), detail=error.detail)
             continue
         with sessions.begin() as session:
-            session.execute(
+            expired = session.execute(
                 update(Job)
                 .where(Job.id == job.id, Job.status == states.AWAITING_UPLOAD)
                 .values(
@@ -189,8 +191,10 @@ def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
                     completed_at=func.now(),
                     updated_at=func.now(),
                 )
-            )
-            queue.notify(session, job.id)
+                .returning(Job.id)
+            ).first()
+            if expired is not None:
+                states.add_event(session, job.id, states.EXPIRED, {})
 
 
 def _remove(shop: Workshop) -> None:

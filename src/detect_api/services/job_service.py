@@ -164,9 +164,9 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
         )
     )
     if job.object_key and not shared and job.video_deleted_at is None:
-        # The pre-signed URL of an awaited upload still works until it expires.
-        waiting = job.status == states.AWAITING_UPLOAD and job.expires_at is not None
-        until = job.expires_at + _EVIDENCE_GRACE if waiting and job.expires_at else now
+        # The form of an upload works until it expires, whatever became of the job.
+        form_holds = job.type == "upload" and job.expires_at is not None and job.expires_at > now
+        until = job.expires_at + _EVIDENCE_GRACE if form_holds and job.expires_at else now
         session.add(Removal(prefix=job.object_key, keep_until=until))
         objects.append(job.object_key)
     session.execute(delete(Job).where(or_(Job.id == job_id, Job.processing_job_id == job_id)))

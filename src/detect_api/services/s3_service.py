@@ -5,6 +5,7 @@ Signing is arithmetic on the configured keys and talks to nobody.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ from detect_api.storage.base import ObjectInfo, ObjectStore
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+VIDEO_TYPE = re.compile(r"video/[A-Za-z0-9!#$&^_.+\-]{1,80}")
+LARGEST_FORM = 5 * 1024**3
+"""S3 takes no larger body in a single POST."""
+
 _PLAIN = " !#$&'()+,-.;=@[]^_`{}~"
 
 
@@ -36,6 +41,11 @@ class S3Service:
     client: S3Client
     bucket: str
 
+    @property
+    def max_size(self) -> int:
+        """The largest file that a form takes: MAX_FILE_SIZE, or what S3 takes in one POST."""
+        return min(self.settings.max_file_size, LARGEST_FORM)
+
     def presign(
         self, session: Session, *, filename: str, file_size: int | None, content_type: str
     ) -> dict[str, Any]:
@@ -46,7 +56,7 @@ class S3Service:
         """
         extension = _check_video(filename, content_type)
         if file_size is not None:
-            check_size(file_size, self.settings.max_file_size)
+            check_size(file_size, self.max_size)
         now = datetime.now(UTC)
         job_id = new_id()
         key = f"{self.settings.s3_video_prefix}{now:%Y%m%d_%H%M%S}_{str(job_id)[:8]}{extension}"
@@ -56,7 +66,7 @@ class S3Service:
             "x-amz-meta-original-filename": metadata_value(filename),
             "x-amz-meta-job-id": str(job_id),
         }
-        least, most = (file_size, file_size) if file_size else (1, self.settings.max_file_size)
+        least, most = (file_size, file_size) if file_size else (1, self.max_size)
         # A field is bound by the signature only if it is a condition, too. The client adds its
         # own condition for the key and the bucket.
         form = self.client.generate_presigned_post(
@@ -95,7 +105,7 @@ class S3Service:
             "s3_key": key,
             "bucket": self.bucket,
             "expires_in": self.settings.s3_upload_expiration,
-            "max_file_size": self.settings.max_file_size,
+            "max_file_size": self.max_size,
             "status_url": f"/jobs/{job_id}",
         }
 
@@ -185,7 +195,7 @@ def _check_video(filename: str, content_type: str) -> str:
         raise InvalidRequest(
             f"The file name must end in a video extension ({known}).", code="not_a_video"
         )
-    if not content_type.startswith("video/"):
+    if not VIDEO_TYPE.fullmatch(content_type):
         raise InvalidRequest(
             f"The content_type must be video/*, not '{content_type}'.", code="not_a_video"
         )

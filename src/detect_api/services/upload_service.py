@@ -24,7 +24,7 @@ from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, InvalidRequest, StorageError
 from detect_api.core.ids import IMAGE_TYPES, VIDEO_TYPES, extension_of
 from detect_api.db.session import SessionFactory
-from detect_api.db.tables import Job
+from detect_api.db.tables import Job, Removal
 from detect_api.jobs import queue, states
 from detect_api.services import idempotency
 from detect_api.services.limits import check_size, megabytes
@@ -72,6 +72,7 @@ class Upload:
     received: int = 0
     _digest: Any = field(default_factory=hashlib.sha256)
     _object: PartialUpload | None = None
+    _stored: bool = False
     _spool: IO[bytes] | None = None
     _spooled: int = 0
     _started: float = 0.0
@@ -160,6 +161,7 @@ class Upload:
         if self._spooled:
             self._send_part()
         found = self._object.complete()
+        self._stored = True
         body = self.fingerprint(parameters)
         with self.sessions.begin() as session:
             answer = idempotency.once(
@@ -183,9 +185,12 @@ class Upload:
         )
 
     def give_up(self, code: str, detail: str) -> None:
-        """Drops what was stored and ends the job as failed with this reason."""
+        """Drops what was stored and ends the job as failed with this reason.
+
+        What cannot be dropped now is left to the sweep.
+        """
         self._close()
-        if self._object is not None:
+        if self._object is not None and not self._stored:
             try:
                 self._object.abort()
             except StorageError as error:
@@ -193,7 +198,7 @@ class Upload:
                 log.warning("abort_postponed", job_id=str(self.job_id), detail=error.detail)
                 return
         with self.sessions.begin() as session:
-            states.fail(
+            failed = states.fail(
                 session,
                 self.job_id,
                 1,
@@ -201,6 +206,11 @@ class Upload:
                 detail=detail,
                 from_states=(states.UPLOADING,),
             )
+            if self._stored:
+                # The answer to a commit may be lost although it succeeded: then the job lives.
+                job = session.get(Job, self.job_id)
+                if failed or job is None or job.status == states.CANCELLED:
+                    session.add(Removal(prefix=self.key, keep_until=datetime.now(UTC)))
 
     def _queue(self, session: Any, found: ObjectInfo, parameters: dict[str, Any]) -> dict[str, Any]:
         job = states.locked(session, self.job_id, 1, (states.UPLOADING,))

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detect_api.core.errors import VideoError
+
 Image = NDArray[np.uint8]
 """uint8, shape (height, width, 3), BGR."""
 
@@ -211,7 +213,7 @@ class Plate:
 
 @dataclass(frozen=True, slots=True)
 class UnreadTrack:
-    """A plate that was seen and not read, and why (``too_small``, ``blurred``, ``no_agreement``)."""
+    """A plate that was seen and not read, and why: ``too_small``, ``blurred``, ``no_agreement``."""
 
     track_id: int
     first_seen: Moment
@@ -242,6 +244,19 @@ class Parameters:
         end = end_frame if self.end_frame is None else min(end_frame, self.end_frame)
         first += -first % self.frame_skip
         return range(first, max(first, end), self.frame_skip)
+
+    def require(self, total_frames: int) -> range:
+        """The frames looked at in a video of so many. Raises VideoError if there is none."""
+        wanted = self.wanted(0, total_frames)
+        if not wanted:
+            raise VideoError(
+                f"The video has {total_frames} frames, numbered from 0, and none of them is "
+                f"chosen by start_frame {self.start_frame or 0}, end_frame "
+                f"{total_frames if self.end_frame is None else self.end_frame} and frame_skip "
+                f"{self.frame_skip}.",
+                code="frame_range",
+            )
+        return wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy import select
 from sse_starlette.sse import EventSourceResponse
@@ -84,8 +85,8 @@ async def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
     response_class=EventSourceResponse,
     responses=problems(404, 503),
     summary="Follow a job (server-sent events)",
-    description="Events `progress`, `plate`, `completed`, `failed` and `cancelled`; the stream "
-    "ends with the job. Send `Last-Event-ID` to go on where a broken stream ended.",
+    description="Events `progress`, `plate`, `completed`, `failed`, `cancelled` and `expired`; "
+    "the stream ends with the job. Send `Last-Event-ID` to go on where a broken stream ended.",
 )
 def events(
     job_id: uuid.UUID,
@@ -96,50 +97,66 @@ def events(
         job_service.get(session, job_id)
     if parts.metrics.streams._value.get() >= MAX_STREAMS:
         raise Unavailable("Too many event streams are open: poll GET /jobs/{job_id} instead.")
-    last = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    given = last_event_id or ""
+    last = int(given) if re.fullmatch(r"[0-9]{1,18}", given) else 0
     return EventSourceResponse(_stream(parts, job_id, last), ping=15)
 
 
 async def _stream(parts: Parts, job_id: uuid.UUID, last: int) -> AsyncIterator[dict[str, str]]:
-    shown = ""
-    followed = await asyncio.to_thread(_followed, parts, job_id)
-    with parts.metrics.streams.track_inprogress(), parts.broadcast.follow(*followed) as changed:
+    with parts.metrics.streams.track_inprogress():
         while True:
-            changed.clear()
-            view, fresh = await asyncio.to_thread(_look, parts, job_id, last)
-            if view is None:
+            followed = await asyncio.to_thread(_followed, parts, job_id)
+            with parts.broadcast.follow(*followed) as changed:
+                async for event in _events(parts, job_id, followed, changed, last):
+                    last = int(event.get("id", last))
+                    yield event
+            if len(followed) > 1 or await asyncio.to_thread(_followed, parts, job_id) == followed:
                 return
-            state = json.dumps(view)
-            for event in fresh:
-                if event.type in states.FINISHED and state != shown:
-                    shown = state
-                    yield {"event": "progress", "data": state}
-                last = event.id
-                yield {"id": str(event.id), "event": event.type, "data": json.dumps(event.data)}
-            if len(fresh) == _EVENTS_A_ROUND:
-                continue
-            if state != shown:
+            # The upload has become a processing job meanwhile: follow that one, too.
+
+
+async def _events(
+    parts: Parts,
+    job_id: uuid.UUID,
+    followed: list[uuid.UUID],
+    changed: asyncio.Event,
+    last: int,
+) -> AsyncIterator[dict[str, str]]:
+    """Events after ``last``, until the job has ended, is gone or has got a processing job."""
+    shown = ""
+    while True:
+        changed.clear()
+        view, fresh = await asyncio.to_thread(_look, parts, job_id, last)
+        if view is None:
+            return
+        state = json.dumps(view)
+        for event in fresh:
+            if event.type in states.FINISHED and state != shown:
                 shown = state
                 yield {"event": "progress", "data": state}
-            if view["status"] in states.FINISHED:
-                return
-            if view.get("processing_job_id") and len(followed) == 1:
-                # The upload has become a processing job: follow that one, too.
-                async for item in _stream(parts, job_id, last):
-                    yield item
-                return
-            await asyncio.sleep(_LEAST_PAUSE_SECONDS)
-            try:
-                async with asyncio.timeout(_LOOK_ANYWAY_SECONDS):
-                    await changed.wait()
-            except TimeoutError:
-                continue
+            last = event.id
+            yield {"id": str(event.id), "event": event.type, "data": json.dumps(event.data)}
+        if len(fresh) == _EVENTS_A_ROUND:
+            continue
+        if state != shown:
+            shown = state
+            yield {"event": "progress", "data": state}
+        if view["status"] in states.FINISHED:
+            return
+        if view.get("processing_job_id") and len(followed) == 1:
+            return
+        await asyncio.sleep(_LEAST_PAUSE_SECONDS)
+        try:
+            async with asyncio.timeout(_LOOK_ANYWAY_SECONDS):
+                await changed.wait()
+        except TimeoutError:
+            continue
 
 
 def _followed(parts: Parts, job_id: uuid.UUID) -> list[uuid.UUID]:
     with parts.sessions() as session:
-        job = job_service.get(session, job_id)
-    return [job_id, job.processing_job_id] if job.processing_job_id else [job_id]
+        job = session.get(JobRow, job_id)
+    return [job_id, job.processing_job_id] if job and job.processing_job_id else [job_id]
 
 
 def _look(parts: Parts, job_id: uuid.UUID, last: int) -> tuple[dict[str, Any] | None, list[Event]]:
@@ -250,7 +267,9 @@ def plates_jsonl(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
     responses={200: {"content": {"image/jpeg": {}}}, **problems(404, 503)},
     summary="Get the picture of a plate that was not read",
 )
-def unread_picture(job_id: uuid.UUID, track_id: int, parts: PartsDep) -> Response:
+def unread_picture(
+    job_id: uuid.UUID, track_id: Annotated[int, Path(ge=0, le=2**31 - 1)], parts: PartsDep
+) -> Response:
     with parts.sessions() as session:
         key = result_service.unread_track(session, job_id, track_id).crop_key
     return picture(parts, key)

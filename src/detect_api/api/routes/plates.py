@@ -15,6 +15,7 @@ from detect_api.api.routes.jobs import Cursor, Limit, Since, Until, picture
 from detect_api.api.schemas.base import Request as Body
 from detect_api.api.schemas.base import problems
 from detect_api.api.schemas.plates import Plate, PlateCorrection, PlateList, Result
+from detect_api.api.schemas.video import Region
 from detect_api.core.errors import Unavailable, VideoError
 from detect_api.core.ids import new_id
 from detect_api.jobs import states
@@ -51,7 +52,7 @@ class ImageParameters(Body):
     """How a picture is to be read."""
 
     min_confidence: Annotated[float, Query(ge=0, le=1)] | None = None
-    region: str | None = None
+    region: Region = None
 
 
 @router.get(

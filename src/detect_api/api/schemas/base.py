@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def _plain(value: str) -> str:
+    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+PlainText = Annotated[str, AfterValidator(_plain)]
+"""Text on one line. PostgreSQL and HTTP headers can hold no NUL, among others."""
 
 
 class Request(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from detect_api.api.schemas.base import Request, Response
+from detect_api.api.schemas.base import PlainText, Request, Response
 from detect_api.api.schemas.video import JOB
 
 PLATE_EXAMPLE: dict[str, Any] = {
@@ -120,7 +120,7 @@ class PlateCorrection(Request):
     """What a person read."""
 
     text: str = Field(min_length=1, max_length=32)
-    by: str | None = Field(None, max_length=200, description="Who corrected it.")
+    by: PlainText | None = Field(None, max_length=200, description="Who corrected it.")
 
     model_config = ConfigDict(json_schema_extra={"example": {"text": "AB12CDF", "by": "kim"}})
 

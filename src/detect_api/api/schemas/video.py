@@ -6,8 +6,16 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from detect_api.api.schemas.base import Request, Response
+from detect_api.api.schemas.base import PlainText, Request, Response
 
+Region = Annotated[
+    str | None,
+    Field(
+        pattern=r"^[a-z]{2}(-[a-z0-9]{1,8})?$",
+        description="Country or region whose plates are expected, such as de or us-ca. Kept with "
+        "the job; the present reader makes no use of it.",
+    ),
+]
 Frame = Annotated[int, Field(ge=0, le=2**31 - 1)]
 JOB = "7a2f5c90-e29b-41d4-a716-446655440001"
 UPLOAD = "550e8400-e29b-41d4-a716-446655440000"
@@ -16,11 +24,11 @@ UPLOAD = "550e8400-e29b-41d4-a716-446655440000"
 class PresignRequest(Request):
     """What is going to be uploaded straight to S3."""
 
-    filename: str = Field(min_length=1, max_length=255)
+    filename: PlainText = Field(min_length=1, max_length=255)
     file_size: int | None = Field(
         None, ge=1, description="Bytes; the form then takes exactly so many."
     )
-    content_type: str = Field("video/mp4", min_length=1, max_length=100)
+    content_type: PlainText = Field("video/mp4", min_length=1, max_length=100)
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -82,11 +90,7 @@ class ProcessingParameters(Request):
     min_confidence: float | None = Field(
         None, ge=0, le=1, description="Plates whose text is less sure are listed as unread."
     )
-    region: str | None = Field(
-        None,
-        pattern=r"^[a-z]{2}(-[a-z0-9]{1,8})?$",
-        description="Country or region whose plates are expected, such as de or us-ca.",
-    )
+    region: Region = None
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> ProcessingParameters:
@@ -98,7 +102,7 @@ class ProcessingParameters(Request):
 class ProcessRequest(ProcessingParameters):
     """An uploaded video, and how it is to be read."""
 
-    s3_key: str = Field(min_length=1, max_length=1024)
+    s3_key: PlainText = Field(min_length=1, max_length=1024)
     delete_after_processing: bool = Field(
         False, description="Remove the video from S3 once the job has completed."
     )
