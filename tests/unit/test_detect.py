@@ -101,7 +101,6 @@ def test_an_unknown_device_is_named() -> None:
 
 
 def test_onnx_runtime_finds_the_same(finder: TextFinder) -> None:
-    pytest.importorskip("onnxruntime")
     picture = scene((drawn("KLM 4827", size=24), 60, 60), width=320, height=192)
     (other,) = TextFinder.load(device="onnx").detect([picture])
     (found,) = finder.detect([picture])
