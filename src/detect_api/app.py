@@ -26,6 +26,7 @@ from detect_api.storage import make_store, s3_problem
 def make_parts(settings: Settings) -> Parts:
     """The parts that the routes work with. Connects to nothing yet."""
     engine = make_engine(settings.database_url)
+    single = make_engine(settings.database_url, pool_size=4, autocommit=True)
     problem = s3_problem(settings)
     s3 = None
     if problem is None:
@@ -35,8 +36,9 @@ def make_parts(settings: Settings) -> Parts:
         s3 = S3Service(settings, make_client(settings, public=True), settings.s3_bucket_name)
     return Parts(
         settings=settings,
-        engine=engine,
+        engines=(engine, single),
         sessions=make_session_factory(engine),
+        single=make_session_factory(single),
         store=make_store(settings),
         s3=s3,
         s3_problem=problem,
@@ -58,7 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
-            parts.engine.dispose()
+            for engine in parts.engines:
+                engine.dispose()
 
     app = FastAPI(
         title="detect-api",

@@ -75,7 +75,10 @@ class Settings(BaseSettings):
         524288000, ge=1, description="Largest video in bytes, by POST form or through the API."
     )
     chunk_size: int = Field(
-        1048576, ge=65536, le=64 * MIB, description="Bytes per piece of a streamed upload."
+        1048576,
+        ge=65536,
+        le=64 * MIB,
+        description="Bytes of an upload through the API held in memory at most.",
     )
     upload_timeout_seconds: int = Field(
         600, ge=1, description="Longest time that one upload through the API may take."

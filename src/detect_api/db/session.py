@@ -14,11 +14,15 @@ CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_MS = 30_000
 
 
-def make_engine(database_url: str | None, *, pool_size: int = 10) -> Engine:
+def make_engine(
+    database_url: str | None, *, pool_size: int = 10, autocommit: bool = False
+) -> Engine:
     """An engine for a ``postgresql://`` URL.
 
     Connections are tested before use, so that a restarted database costs one reconnect and not
-    an error. Every statement has a time limit. Raises Unavailable when no URL is set.
+    an error. Every statement has a time limit. With ``autocommit`` each statement is a
+    transaction of its own and connections are not tested first: the caller tries again. Raises
+    Unavailable when no URL is set.
     """
     if not database_url:
         raise Unavailable(
@@ -31,9 +35,10 @@ def make_engine(database_url: str | None, *, pool_size: int = 10) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
+        pool_pre_ping=not autocommit,
         pool_timeout=15,
         pool_recycle=1800,
+        **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"

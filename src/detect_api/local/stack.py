@@ -301,6 +301,8 @@ class ServicePart:
         environment = self._stack.environment()
         if self.descriptors:
             environment["LISTEN_DESCRIPTOR"] = str(self.descriptors[0])
+            # Uploads pass through many threads; glibc would keep freed memory for each of them.
+            environment.setdefault("MALLOC_ARENA_MAX", "2")
         return Program(
             argv=self._argv,
             environment=environment,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
@@ -79,8 +79,9 @@ class S3Service:
             ],
             ExpiresIn=self.settings.s3_upload_expiration,
         )
-        session.add(
-            Job(
+        # Plainly, without the session's bookkeeping: this is the most frequent write of all.
+        session.execute(
+            insert(Job.__table__).values(  # type: ignore[arg-type]
                 id=job_id,
                 type="upload",
                 status=states.AWAITING_UPLOAD,
@@ -92,7 +93,6 @@ class S3Service:
                 expires_at=now + timedelta(seconds=self.settings.s3_upload_expiration),
             )
         )
-        session.flush()
         # A browser's preflight to the bare bucket path is not answered by the bucket's CORS rules
         # on every store; to the path with a slash it is.
         url = form["url"] if form["url"].endswith("/") else form["url"] + "/"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 MAX_PARTS = 10_000
+_PIECE = 65536
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _CHANGED = {"412", "PreconditionFailed"}
 _DENIED = {"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -202,6 +203,25 @@ class S3Store:
                 raise
 
 
+class _SmallReads:
+    """A file that is read in small pieces whatever size is asked for.
+
+    botocore hashes bodies by the mebibyte, and many uploads run at once.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size if size < 0 else min(size, _PIECE))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
 class S3Upload:
     """A multipart upload in progress."""
 
@@ -220,7 +240,7 @@ class S3Upload:
                 Key=self._key,
                 UploadId=self.id,
                 PartNumber=number,
-                Body=body,
+                Body=_SmallReads(body),  # type: ignore[arg-type]
                 ContentLength=size,
             )
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})

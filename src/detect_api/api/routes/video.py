@@ -6,6 +6,8 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
 
 from detect_api.api.deps import IdempotencyKey, PartsDep
 from detect_api.api.receive import FormUpload
@@ -39,14 +41,25 @@ def presigned_url(
     body: PresignRequest, parts: PartsDep, idempotency_key: IdempotencyKey = None
 ) -> Any:
     s3 = parts.require_s3()
+    if idempotency_key is None:
+        try:
+            with parts.single() as session:
+                return JSONResponse(s3.presign(session, **body.model_dump()))
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The database was restarted since this connection was used last: take a new one.
+            with parts.single() as session:
+                return JSONResponse(s3.presign(session, **body.model_dump()))
     with parts.sessions.begin() as session:
-        return idempotency.once(
+        answer = idempotency.once(
             session,
             "presigned-url",
             idempotency_key,
             idempotency.fingerprint(body.model_dump()),
             lambda: s3.presign(session, **body.model_dump()),
         )
+    return JSONResponse(answer)
 
 
 @router.post(
@@ -64,17 +77,18 @@ def process_s3(
         # The answer to a repeated request must not depend on what became of the video since.
         known = idempotency.first_answer(session, route, idempotency_key, print_)
     if known is not None:
-        return known
+        return JSONResponse(known)
     found = s3_service.uploaded_video(parts.settings, parts.store, body.s3_key)
     parameters = body.model_dump(exclude={"s3_key"})
     with parts.sessions.begin() as session:
-        return idempotency.once(
+        answer = idempotency.once(
             session,
             route,
             idempotency_key,
             print_,
             lambda: s3_service.create_processing(session, found, parameters),
         )
+    return JSONResponse(answer)
 
 
 @router.post(
@@ -98,4 +112,4 @@ async def upload_async(
         idempotency_key=idempotency_key,
         image=False,
     )
-    return await form.run()
+    return JSONResponse(await form.run())
