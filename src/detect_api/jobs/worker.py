@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -52,6 +53,8 @@ async def run(settings: Settings) -> int:
     broken = False
 
     def stop() -> None:
+        if not shop.stop.is_set():
+            _end_for_certain_after(DRAIN_SECONDS + 5.0)
         shop.stop.set()
         ending.set()
 
@@ -88,6 +91,17 @@ async def run(settings: Settings) -> int:
                 await asyncio.gather(*lanes, sweeper, waiting, return_exceptions=True)
     engine.dispose()
     return 1 if broken else 0
+
+
+def _end_for_certain_after(seconds: float) -> None:
+    """Ends the process then, whatever it still waits for.
+
+    A thread that hangs in storage would keep a worker alive that does no work: nobody would start
+    a new one. What it had begun goes back to the queue, as after any death.
+    """
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def _was_taken_away(error: BaseException | None) -> bool:
