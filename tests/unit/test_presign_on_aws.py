@@ -14,7 +14,7 @@ from detect_api.services.s3_service import LARGEST_FORM, S3Service
 from detect_api.storage import s3_problem
 from detect_api.storage.s3 import make_client
 
-KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
+KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
 
 
 def form(**values: Any) -> dict[str, Any]:
