@@ -12,6 +12,7 @@ import psycopg
 import structlog
 
 from detect_api.api.status import StatusCache
+from detect_api.db.session import KEEPALIVE
 from detect_api.jobs.queue import CHANNEL
 
 log = structlog.get_logger(__name__)
@@ -57,7 +58,7 @@ class Broadcast:
 
     async def _listen(self) -> None:
         connection = await psycopg.AsyncConnection.connect(
-            self._database_url, autocommit=True, connect_timeout=5
+            self._database_url, autocommit=True, **KEEPALIVE
         )
         try:
             async with connection:

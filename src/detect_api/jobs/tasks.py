@@ -20,6 +20,7 @@ from procrastinate import App, BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job as QueuedTask
 
 from detect_api.core.errors import DetectApiError, ObjectChanged, ObjectMissing, VideoError
+from detect_api.db.session import KEEPALIVE
 from detect_api.jobs import queue, states
 from detect_api.jobs.merge import merge
 from detect_api.jobs.plan import plan
@@ -114,6 +115,6 @@ def make_app(database_url: str) -> App:
             min_size=2,
             max_size=8,
             timeout=15,
-            kwargs={"connect_timeout": 5, "options": "-c statement_timeout=30000"},
+            kwargs={**KEEPALIVE, "options": "-c statement_timeout=30000"},
         )
     )

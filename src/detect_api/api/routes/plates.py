@@ -140,7 +140,7 @@ def frame(plate_id: uuid.UUID, parts: PartsDep) -> Response:
 @router.post(
     "/detect/upload",
     response_model=Result,
-    responses=problems(400, 408, 413, 422, 503),
+    responses=problems(400, 408, 409, 413, 422, 503),
     openapi_extra=IMAGE_FORM,
     summary="Read the plates in one still image",
 )
