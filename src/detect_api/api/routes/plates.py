@@ -15,7 +15,7 @@ from detect_api.api.routes.jobs import Cursor, Limit, Since, Until, picture
 from detect_api.api.schemas.base import Request as Body
 from detect_api.api.schemas.base import problems
 from detect_api.api.schemas.plates import Plate, PlateCorrection, PlateList, Result
-from detect_api.api.schemas.video import Region
+from detect_api.api.schemas.video import IMAGE_FORM, Region
 from detect_api.core.errors import Unavailable, VideoError
 from detect_api.core.ids import new_id
 from detect_api.jobs import states
@@ -26,26 +26,6 @@ router = APIRouter(tags=["plates"])
 
 IMAGE_SECONDS = 60.0
 _LOOK_ANYWAY_SECONDS = 1.0
-
-IMAGE_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "min_confidence": {"type": "number", "minimum": 0, "maximum": 1},
-                        "region": {"type": "string"},
-                    },
-                },
-                "example": {"file": "(the picture)"},
-            }
-        },
-    }
-}
 
 
 class ImageParameters(Body):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -140,26 +140,30 @@ class JobCreated(Response):
     )
 
 
-UPLOAD_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "frame_skip": {"type": "integer", "minimum": 1, "default": 1},
-                        "start_frame": {"type": "integer", "minimum": 0},
-                        "end_frame": {"type": "integer", "minimum": 1},
-                        "min_confidence": {"type": "number", "minimum": 0, "maximum": 1},
-                        "region": {"type": "string"},
-                    },
-                },
-                "example": {"file": "(the video)", "frame_skip": 2},
-            }
-        },
+def form(parameters: dict[str, dict[str, Any]], example: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI description of a form with a file, which is parsed while it arrives."""
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": {"type": "string", "format": "binary"}, **parameters},
     }
-}
-"""OpenAPI description of the form that is parsed while it arrives."""
+    content = {"multipart/form-data": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+CONFIDENCE = {"type": "number", "minimum": 0, "maximum": 1}
+
+UPLOAD_FORM = form(
+    {
+        "frame_skip": {"type": "integer", "minimum": 1, "default": 1},
+        "start_frame": {"type": "integer", "minimum": 0},
+        "end_frame": {"type": "integer", "minimum": 1},
+        "min_confidence": CONFIDENCE,
+        "region": {"type": "string"},
+    },
+    {"file": "(the video)", "frame_skip": 2},
+)
+
+IMAGE_FORM = form(
+    {"min_confidence": CONFIDENCE, "region": {"type": "string"}}, {"file": "(the picture)"}
+)
