@@ -1,0 +1,102 @@
+"""The commands, as a person or a script calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import pytest
+from typer.testing import CliRunner, Result
+
+from detect_api.cli import app
+from detect_api.local.stack import Stack
+from tests.processing import Sample, essence
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def printed(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_process_reads_a_file_and_saves_pictures(
+    sample: Sample, reference: dict[str, Any], tmp_path: Path
+) -> None:
+    found = printed(
+        call("process", sample.path, "--frame-skip", "2", "--json", "--pictures", tmp_path)
+    )
+    assert essence(found) == essence(reference)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 2 * len(sample.plates)
+    assert names[0] == f"001-{sample.plates[0]}-crop.jpg"
+
+
+def test_process_says_what_is_wrong(tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    refused = call("process", text, "--json")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["error"]["code"] == "not_a_video"
+    assert call("process", tmp_path / "none.mp4").exit_code == 1
+    assert call("process", text, "--frame-skip", "0").exit_code == 2
+
+
+def test_read_gives_a_line_for_each_picture(
+    sample: Sample, reference: dict[str, Any], tmp_path: Path
+) -> None:
+    wanted = reference["plates"][0]
+    with av.open(str(sample.path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number == wanted["best"]["frame"]:
+                cv2.imwrite(str(tmp_path / "car.png"), frame.to_ndarray(format="bgr24"))
+                break
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    result = call("read", tmp_path / "broken.jpg", tmp_path / "car.png", "--json")
+    assert result.exit_code == 1, "one of them could not be read"
+    broken, car = (json.loads(line) for line in result.stdout.splitlines())
+    assert broken["error"]["code"]
+    assert wanted["text"] in [plate["text"] for plate in car["plates"]]
+    assert set(car["plates"][0]) == {
+        "text", "confidence", "bbox", "corners", "candidates", "characters",
+    }  # fmt: skip
+
+
+def test_upload_and_jobs_work_with_a_server(
+    stack: Stack, sample: Sample, reference: dict[str, Any]
+) -> None:
+    url = ("--url", stack.api_url)
+    found = printed(call("upload", sample.path, *url, "--frame-skip", "2", "--json"))
+    assert found["status"] == "completed"
+    assert essence(found) == essence(reference)
+    job_id = found["job_id"]
+    listed = call("jobs", *url, "--json", "--limit", "1")
+    assert json.loads(listed.stdout)["job_id"] == job_id
+    assert printed(call("jobs", job_id, *url, "--json"))["status"] == "completed"
+    assert printed(call("jobs", job_id, *url, "--follow", "--json"))["plates"]
+    refused = call("jobs", job_id, *url, "--cancel", "--json")
+    assert refused.exit_code == 1
+    assert "completed already" in json.loads(refused.stdout)["error"]["detail"]
+    assert printed(call("jobs", job_id, *url, "--delete", "--json"))["deleted"]["plates"]
+    assert call("jobs", job_id, *url).exit_code == 1
+    assert call("jobs", *url, "--delete").exit_code == 1
+
+
+def test_a_server_that_is_not_there_is_said_so(sample: Sample) -> None:
+    result = call("upload", sample.path, "--url", "http://127.0.0.1:9", "--json")
+    assert result.exit_code == 1
+    assert "does not answer" in json.loads(result.stdout)["error"]["detail"]
+
+
+def test_worker_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    result = call("worker")
+    assert result.exit_code == 1
+    assert "DATABASE_URL" in result.stderr
