@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import tempfile
 import threading
@@ -11,7 +10,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,21 +53,15 @@ def memory(stack: Stack) -> int:
 
 def presign(stack: Stack, report: Report) -> None:
     say("pre-signing over HTTP, one client")
-    parts = urlsplit(stack.api_url)
-    client = HTTPConnection(str(parts.hostname), parts.port, timeout=30)
-    body = json.dumps({"filename": "traffic.mp4", "file_size": 187_000_000})
-    url = "/process/video/upload/s3/presigned-url"
+    with httpx.Client(base_url=stack.api_url) as client:
+        body = {"filename": "traffic.mp4", "file_size": 187_000_000}
+        url = "/process/video/upload/s3/presigned-url"
 
-    def ask(method: str, path: str, content: str | None = None) -> None:
-        client.request(method, path, content, {"Content-Type": "application/json"})
-        answer = client.getresponse()
-        answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"{path} answered {answer.status}")
+        def ask() -> None:
+            client.post(url, json=body).raise_for_status()
 
-    asked = median_ms(lambda: ask("POST", url, body), 500)
-    empty = median_ms(lambda: ask("GET", "/health"), 500)
-    client.close()
+        asked = median_ms(ask, 500)
+        empty = median_ms(lambda: client.get("/health").raise_for_status(), 500)
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute("CREATE TABLE bench_commit (n int)")
         commit = median_ms(lambda: connection.execute("INSERT INTO bench_commit VALUES (1)"), 500)
