@@ -30,6 +30,9 @@ VIDEO_TYPE = re.compile(r"video/[A-Za-z0-9!#$&^_.+\-]{1,80}")
 LARGEST_FORM = 5 * 1024**3
 """S3 takes no larger body in a single POST."""
 
+# Made once, and without the session's bookkeeping: this is the most frequent write of all.
+_ADD_UPLOAD = insert(Job.__table__)  # type: ignore[arg-type]
+
 _PLAIN = " !#$&'()+,-.;=@[]^_`{}~"
 
 
@@ -79,19 +82,19 @@ class S3Service:
             ],
             ExpiresIn=self.settings.s3_upload_expiration,
         )
-        # Plainly, without the session's bookkeeping: this is the most frequent write of all.
         session.execute(
-            insert(Job.__table__).values(  # type: ignore[arg-type]
-                id=job_id,
-                type="upload",
-                status=states.AWAITING_UPLOAD,
-                message="Waiting for the file to be uploaded to S3.",
-                filename=filename,
-                content_type=content_type,
-                file_size=file_size,
-                object_key=key,
-                expires_at=now + timedelta(seconds=self.settings.s3_upload_expiration),
-            )
+            _ADD_UPLOAD,
+            {
+                "id": job_id,
+                "type": "upload",
+                "status": states.AWAITING_UPLOAD,
+                "message": "Waiting for the file to be uploaded to S3.",
+                "filename": filename,
+                "content_type": content_type,
+                "file_size": file_size,
+                "object_key": key,
+                "expires_at": now + timedelta(seconds=self.settings.s3_upload_expiration),
+            },
         )
         # A browser's preflight to the bare bucket path is not answered by the bucket's CORS rules
         # on every store; to the path with a slash it is.
