@@ -8,6 +8,7 @@ on as if the checkpoint had been kept. The exported function does not change by 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -24,7 +25,9 @@ Weights = tuple[str, torch.Tensor, torch.Tensor | None]
 def weights_in_order(path: Path) -> list[Weights]:
     """The layers with weights of an ONNX file, in the order in which they run."""
     graph = onnx.load(path).graph
-    values = {i.name: torch.from_numpy(np.array(numpy_helper.to_array(i))) for i in graph.initializer}
+    values = {
+        i.name: torch.from_numpy(np.array(numpy_helper.to_array(i))) for i in graph.initializer
+    }
     found: list[Weights] = []
     users = {name: node for node in graph.node for name in node.input}
     for node in graph.node:
@@ -99,7 +102,7 @@ def normalised(network: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]
     for module in network.modules():
         if isinstance(module, nn.Sequential):
             parts = list(module)
-            for first, second in zip(parts, parts[1:], strict=False):
+            for first, second in itertools.pairwise(parts):
                 if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                     yield first, second
 

@@ -1,6 +1,6 @@
 """The trained reader as an ONNX file.
 
-    python -m training.reader.export [CHECKPOINT] [OUT]
+python -m training.reader.export [CHECKPOINT] [OUT]
 """
 
 from __future__ import annotations

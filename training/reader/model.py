@@ -28,7 +28,9 @@ def encode(text: str) -> list[int]:
     return [ALPHABET.index(character) + 1 for character in text]
 
 
-def conv(inputs: int, outputs: int, stride: int | tuple[int, int] = 1, size: int = 3) -> nn.Sequential:
+def conv(
+    inputs: int, outputs: int, stride: int | tuple[int, int] = 1, size: int = 3
+) -> nn.Sequential:
     """Convolution, batch normalisation, ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),

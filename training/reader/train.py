@@ -166,7 +166,7 @@ class Run:
 
     @torch.no_grad()
     def _share(self) -> float:
-        """Average the copies, move the running average; how far the schedule is, the same for all."""
+        """Average the copies and move the running average; how far the schedule is, for all."""
         state = _floats(self.network)
         schedule = torch.tensor([float(self.samples), self.seconds], dtype=torch.float32)
         flat = torch.cat([value.reshape(-1) for value in state] + [schedule])
