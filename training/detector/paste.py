@@ -37,8 +37,8 @@ class PlatePaster:
         if plates.trust[index] == 1:
             return plates
         old = plates.corners[index].reshape(4, 2).astype(np.float64)
-        across = np.linalg.norm(old[1] - old[0]) + np.linalg.norm(old[2] - old[3])
-        along = np.linalg.norm(old[3] - old[0]) + np.linalg.norm(old[2] - old[1])
+        across = float(np.linalg.norm(old[1] - old[0]) + np.linalg.norm(old[2] - old[3]))
+        along = float(np.linalg.norm(old[3] - old[0]) + np.linalg.norm(old[2] - old[1]))
         plate = self._like(rng, across / max(along, 1e-6))
         middle = old.mean(0)
         quad = middle + (old - middle) * rng.uniform(1.02, 1.15, 2)

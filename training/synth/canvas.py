@@ -1,4 +1,4 @@
-"""Drawing on a plate: uint8 BGR images, colours as BGR triples of floats 0–255."""
+"""Drawing on a plate: uint8 BGR images, colours as BGR triples of floats 0 to 255."""
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def brightness(colour: Colour) -> float:
-    """Mean of the channels, 0–255."""
+    """Mean of the channels, 0 to 255."""
     return sum(colour) / 3.0
 
 
@@ -79,7 +79,7 @@ def blit(
         return
     alpha = mask[y0 - top : y1 - top, x0 - left : x1 - left]
     if opacity < 1.0:
-        alpha = np.asarray(cv2.multiply(alpha, opacity), np.uint8)
+        alpha = cv2.convertScaleAbs(alpha, alpha=opacity)
     # Three equal planes and OpenCV's own arithmetic: numpy takes three times as long, because its
     # inner loop would run over three channels only.
     over = cv2.merge((alpha, alpha, alpha))

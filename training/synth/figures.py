@@ -25,7 +25,7 @@ KINDS = ("bird", "bird", "star", "plant", "plant", "building", "building", "blob
 
 
 def figure(dice: Dice, image: Image, x: float, y: float, w: float, h: float, ink: Colour) -> None:
-    """A random figure of size w × h centred at (x, y)."""
+    """A random figure of size w x h centred at (x, y)."""
     painters = {
         "bird": _bird,
         "star": _star,

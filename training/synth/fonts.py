@@ -1,6 +1,6 @@
-"""Builds the glyph bank from open-licence fonts and stroke fonts: ``python -m training.synth.fonts``.
+"""Builds the glyph bank from open-licence fonts and stroke fonts.
 
-Needs the packages of ``package-lock.json`` (``npm ci`` in this folder) and the Debian packages that
+``python -m training.synth.fonts`` needs the packages of ``package-lock.json`` (``npm ci`` in this folder) and the Debian packages that
 FONTS.md lists, with each font's licence.
 """
 
@@ -19,6 +19,7 @@ from training.synth import words
 from training.synth.dice import Dice
 from training.synth.glyphs import CAP, CHARACTERS, DEFAULT_BANK, PAD, Font, GlyphBank, Mask
 from training.synth.strokes import stroke_font
+from training.synth.words import spaced
 
 HERE = Path(__file__).resolve().parent
 FONTSOURCE = HERE / "node_modules" / "@fontsource"
@@ -33,21 +34,25 @@ SEED = 20261124
 
 # Fonts with lettering that no plate number has: for state names, slogans and dealers only.
 WORDS_ONLY = frozenset(
-    "lobster pacifico dancing-script kaushan-script courgette merriweather libre-baskerville "
-    "playfair-display rye cinzel satisfy great-vibes yellowtail allura domine".split()
+    spaced(
+        "lobster pacifico dancing-script kaushan-script courgette merriweather libre-baskerville "
+        "playfair-display rye cinzel satisfy great-vibes yellowtail allura domine"
+    )
 )
 WORD_FONTS = frozenset(
-    "roboto-condensed barlow barlow-condensed overpass arimo fira-sans oswald montserrat "
-    "source-sans-3 fjalla-one roboto-slab graduate zilla-slab".split()
+    spaced(
+        "roboto-condensed barlow barlow-condensed overpass arimo fira-sans oswald montserrat "
+        "source-sans-3 fjalla-one roboto-slab graduate zilla-slab"
+    )
 )
 TAGS = {
-    "din": (
+    "din": spaced(
         "OSP-DIN barlow routed RG2014 saira rajdhani roboto-condensed share-tech oswald antonio "
-        "bebas archivo-narrow asap-condensed big-shoulders league-gothic chakra encode-sans pathway "
-        "fjalla khand pragati teko ibm-plex-sans-condensed fira-sans-condensed"
-    ).split(),
-    "plain": "OSP-DIN arimo heebo RG2014E overpass roboto- source-sans fira-sans- rubik".split(),
-    "mono": "mono LeagueMono cousine inconsolata lekton vt323 source-code".split(),
+        "bebas archivo-narrow asap-condensed big-shoulders league-gothic chakra encode-sans "
+        "pathway fjalla khand pragati teko ibm-plex-sans-condensed fira-sans-condensed"
+    ),
+    "plain": spaced("OSP-DIN arimo heebo RG2014E overpass roboto- source-sans fira-sans- rubik"),
+    "mono": spaced("mono LeagueMono cousine inconsolata lekton vt323 source-code"),
 }
 # Open Debian italics and hairlines teach nothing about plates.
 _SKIP = re.compile(r"italic|Thin|Light|UltraLight|Extended|Medium|LeagueMono-(Regular|Condensed)\.")

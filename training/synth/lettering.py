@@ -90,7 +90,7 @@ def set_row(
     font: Font,
     place: Place,
     ink: Colour,
-    setting: Setting = Setting(),  # noqa: B008 - frozen
+    setting: Setting = Setting(),
 ) -> Row:
     """Paints the row into the box and says where its breaks came to lie."""
     height = max(6, round(place.y1 - place.y0))

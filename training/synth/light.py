@@ -10,7 +10,7 @@ from training.synth.canvas import any_colour, jitter
 from training.synth.dice import Dice
 
 Scene = npt.NDArray[np.float32]
-"""float32 height × width × 3 BGR, 0–255 before clipping."""
+"""float32 height x width x 3 BGR, 0 to 255 before clipping."""
 
 
 def planes(plane: npt.NDArray[np.float32]) -> Scene:
@@ -61,19 +61,18 @@ class Light:
         """A bright spot: sun or a flash mirrored by the plate."""
         dice = self._dice
         height, width = scene.shape[:2]
-        radius = dice.uniform(0.1, 0.45) * width
+        radius = dice.uniform(0.08, 0.35) * width
         x = (np.arange(width, dtype=np.float32) - dice.uniform(0, width)) / radius
         y = (np.arange(height, dtype=np.float32) - dice.uniform(0, height)) / (radius * 0.75)
         spot = np.exp(-(y * y))[:, None] * np.exp(-(x * x))[None]
-        return scene + planes(np.float32(dice.uniform(50, 230)) * spot)
+        return scene + planes(np.float32(dice.uniform(40, 170)) * spot)
 
     def soil(self, scene: Scene) -> Scene:
         """Dirt, mud splashes or snow."""
         dice = self._dice
         height, width = scene.shape[:2]
         noise = dice.pick(self._dirt)
-        part = noise[dice.below(40) :, dice.below(80) :]
-        part = cv2.resize(part, (width, height))
+        part = cv2.resize(noise[dice.below(40) :, dice.below(80) :], (width, height))
         share = np.clip((part - dice.uniform(0.3, 1.3)) * 1.6, 0, 1) * dice.uniform(0.3, 0.9)
         tone = jitter(dice, (70, 82, 92) if dice.chance(0.85) else (225, 225, 225), 40)
         cover = np.empty_like(scene)
@@ -122,5 +121,5 @@ class Light:
 
 
 def channelwise(gains: npt.NDArray[np.float32], offsets: npt.NDArray[np.float32]) -> Scene:
-    """The 3 × 4 matrix for ``cv2.transform`` that scales and shifts each channel by itself."""
+    """The 3 x 4 matrix for ``cv2.transform`` that scales and shifts each channel by itself."""
     return np.hstack((np.diag(gains), offsets[:, None])).astype(np.float32)

@@ -192,7 +192,7 @@ class Marks:
         self.label(image, x, level, a, b)
 
     def label(self, image: Image, x: float, y: float, a: float, b: float) -> None:
-        """A sticker of half sizes a × b with tiny text or print on it."""
+        """A sticker of half sizes a x b with tiny text or print on it."""
         dice = self.dice
         paper = self.paint()
         box(image, x - a, y - b, x + a, y + b, paper)
@@ -241,7 +241,7 @@ class Marks:
             half *= dice.uniform(0.7, 1.2)
 
     def badge(self, image: Image, x: float, y: float, rx: float, ry: float) -> None:
-        """One badge of half sizes rx × ry."""
+        """One badge of half sizes rx x ry."""
         dice = self.dice
         colour, other = self.paint(), self.paint()
         form = dice.random()

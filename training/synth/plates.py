@@ -55,7 +55,7 @@ SHORTEST, LONGEST = 3, 10
 class Plate:
     """A plate straight from the press; its four corners are the image's corners.
 
-    ``image`` is uint8 height × width × 3 BGR, ``text`` 3 to 10 characters of [A-Z0-9], ``rows`` 1
+    ``image`` is uint8 height x width x 3 BGR, ``text`` 3 to 10 characters of [A-Z0-9], ``rows`` 1
     or 2, ``layout`` the name of the drawing function.
     """
 
@@ -72,8 +72,8 @@ class PlateMaker:
         self._dice = Dice(rng)
         self._kit = Kit(glyphs, self._dice)
         everything = [entry for group in LAYOUTS.values() for entry in group]
-        self._choices: dict[str | None, tuple[tuple[Layout, float], ...]] = {
-            None: tuple(everything),
+        self._everything = tuple(everything)
+        self._choices: dict[str, tuple[tuple[Layout, float], ...]] = {
             **LAYOUTS,
             **{layout.__name__: ((layout, 1.0),) for layout, _ in everything},
         }
@@ -83,7 +83,7 @@ class PlateMaker:
 
         Raises KeyError for a layout that is not there.
         """
-        choices = self._choices[layout]
+        choices = self._everything if layout is None else self._choices[layout]
         while True:
             draw = self._dice.weighted(choices)
             drawn = draw(self._kit)

@@ -5,6 +5,7 @@ stands for itself. A blank is a gap, ``~`` a place for a seal or picture, ``-`` 
 """
 
 from training.synth.dice import Dice
+from training.synth.words import spaced
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLAIN_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
@@ -41,11 +42,11 @@ def text_of(shown: str) -> str:
     return "".join(c for c in shown if c not in SEPARATORS)
 
 
-_SYLLABLES = (
+_SYLLABLES = spaced(
     "BA BE BI BO DA DE DO FA FI GA GO HO JA JO KA KI LA LE LI LO LU MA ME MI MO NA NE NO PA PE RA "
     "RE RI RO SA SE SI SO TA TE TI TO VA WA WI YO ZA OO EE CK ST NG NT RD MY BY DR MR XX GR8 4U 2U "
     "UR LUV FUN FAST HOT MOM DAD CAT DOG JET SKI BUG ZEN VET NO1 4X4 OH AH HI IM UM MUM WOW VIV NUN"
-).split(" ")
+)
 
 
 def vanity(dice: Dice) -> str:
@@ -59,5 +60,5 @@ def vanity(dice: Dice) -> str:
     text = text[:length]
     if length >= 5 and dice.chance(0.35):
         at = dice.between(2, length - 2)
-        text = text[:at] + dice.pick(" - ~"[:3]) + text[at:]
+        text = text[:at] + dice.pick("  -") + text[at:]
     return text

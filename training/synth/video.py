@@ -102,7 +102,7 @@ def _through_codec(dice: Dice, frames: list[Image]) -> list[Image]:
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height = WIDTH, HEIGHT
     encoder.pix_fmt = "yuv420p"
-    encoder.framerate = 25
+    encoder.framerate = Fraction(25)
     encoder.time_base = Fraction(1, 25)
     encoder.thread_count = 1
     encoder.options = _options(dice, name, encoder)
@@ -119,7 +119,7 @@ def _through_codec(dice: Dice, frames: list[Image]) -> list[Image]:
         decoder.extradata = encoder.extradata
     pictures = [picture for packet in packets for picture in decoder.decode(packet)]
     pictures.extend(decoder.decode(None))
-    return [picture.to_ndarray(format="bgr24") for picture in pictures]
+    return [np.asarray(picture.to_ndarray(format="bgr24"), np.uint8) for picture in pictures]
 
 
 def _options(dice: Dice, name: str, encoder: av.VideoCodecContext) -> dict[str, str]:

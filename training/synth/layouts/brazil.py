@@ -158,7 +158,7 @@ def mercosur(kit: Kit) -> Drawn:
 
 
 def argentina_black(kit: Kit) -> Drawn:
-    """Argentina 1995–2016: white characters on a black field with a white rim."""
+    """Argentina 1995 to 2016: white characters on a black field with a white rim."""
     dice = kit.dice
     shown = fill(dice, "LLL DDD")
     height = round(WIDTH * dice.uniform(0.4, 0.46))

@@ -45,7 +45,7 @@ class Kit:
         )
 
     def field(self, height: int, width: int) -> npt.NDArray[np.float32]:
-        """Smooth noise of this size (at most 320 × 320), about normal with unit variance."""
+        """Smooth noise of this size (at most 320 x 320), about normal with unit variance."""
         noise = self.dice.pick(self._fields)
         y, x = self.dice.below(_FIELD - height + 1), self.dice.below(_FIELD - width + 1)
         return noise[y : y + height, x : x + width]

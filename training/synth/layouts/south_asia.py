@@ -17,12 +17,13 @@ from training.synth.figures import figure
 from training.synth.layouts.kit import Drawn, Kit
 from training.synth.lettering import Place, Setting
 from training.synth.serials import fill, text_of
+from training.synth.words import spaced
 
 WIDTH = 250
-_STATES = (
-    "AP AR AS BR CG CH DL GA GJ HP HR JH JK KA KL LA MH ML MN MP MZ NL OD OR PB PY RJ SK TN TR TS UK "
-    "UP WB DD AN"
-).split(" ")
+_STATES = spaced(
+    "AP AR AS BR CG CH DL GA GJ HP HR JH JK KA KL LA MH ML MN MP MZ NL OD OR PB PY RJ SK TN TR TS "
+    "UK UP WB DD AN"
+)
 _INDIA = (
     ("@@ DD LL DDDD", 7), ("@@ DD L DDDD", 3), ("@@DD LL DDDD", 3), ("@@DD L DDDD", 1.5),
     ("@@DDLLDDDD", 3), ("@@ DL LL DDDD", 1.5), ("@@-DD-LL-DDDD", 2), ("@@-DD LL-DDDD", 1.5),

@@ -81,6 +81,7 @@ def _mountain(kit: Kit, image: Image, ground: Colour) -> None:
 
 
 def _mountain_white(kit: Kit, image: Image, ground: Colour) -> None:
+    del ground
     dice = kit.dice
     height, width = image.shape[:2]
     ridge = [(width * i / 10, height * dice.uniform(0.08, 0.3)) for i in range(11)]
@@ -88,6 +89,7 @@ def _mountain_white(kit: Kit, image: Image, ground: Colour) -> None:
 
 
 def _desert(kit: Kit, image: Image, ground: Colour) -> None:
+    del ground
     dice = kit.dice
     height, width = image.shape[:2]
     ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None]
@@ -119,8 +121,8 @@ def _lake(kit: Kit, image: Image, ground: Colour) -> None:
     dice = kit.dice
     height, width = image.shape[:2]
     box(image, 0, height * 0.75, width, height, mix(ground, (220, 160, 80), dice.uniform(0.3, 0.8)))
-    _ridge_top = height * dice.uniform(0.2, 0.3)
-    trees = [(width * i / 20, _ridge_top + height * dice.uniform(-0.05, 0.03)) for i in range(21)]
+    shore = height * dice.uniform(0.2, 0.3)
+    trees = [(width * i / 20, shore + height * dice.uniform(-0.05, 0.03)) for i in range(21)]
     colour = jitter(dice, (70, 110, 50), 30)
     polygon(image, [(0.0, 0.0), *trees, (float(width), 0.0)], mix(ground, colour, 0.7))
 

@@ -1,0 +1,79 @@
+"""Milliseconds a picture takes, one thread, for each kind of detector file.
+
+    python -m training.detector.latency training/work/detector/export
+
+Each variant in turn, several times over, so that a busy moment of the machine hits all of them;
+the least of all runs stands beside the median, which other work on the machine inflates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from training.detector import running
+from training.detector.boxes import Image, Network
+
+SIZES = ((640, 384), (1280, 736))
+ROUNDS, RUNS = 12, 6
+
+
+def variants(folder: Path) -> dict[str, Network]:
+    """The ways to run the files of an export."""
+    plain, small = folder / "plate-detector.onnx", folder / "plate-detector.int8.onnx"
+    result = {
+        "ONNX Runtime f32": running.load(plain, runtime="onnx"),
+        "ONNX Runtime int8": running.load(small, runtime="onnx"),
+        "OpenVINO f32": running.load(plain),
+        "OpenVINO bf16": running.load(plain, precision="bf16"),
+        "OpenVINO int8 (ONNX)": running.load(small),
+        "OpenVINO int8 (ONNX), bf16": running.load(small, precision="bf16"),
+    }
+    ir = folder / "plate-detector.int8.xml"
+    if ir.exists():
+        result["OpenVINO int8 (IR)"] = running.load(ir)
+    return result
+
+
+def measure(networks: dict[str, Network], picture: Image) -> dict[str, tuple[float, float]]:
+    """Least and median milliseconds of each."""
+    taken: dict[str, list[float]] = {name: [] for name in networks}
+    for network in networks.values():
+        network(picture)
+    for _ in range(ROUNDS):
+        for name, network in networks.items():
+            for _ in range(RUNS):
+                began = time.perf_counter()
+                network(picture)
+                taken[name].append(1e3 * (time.perf_counter() - began))
+    return {name: (min(values), float(np.median(values))) for name, values in taken.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    networks = variants(options.folder)
+    rng = np.random.default_rng(0)
+    columns = {
+        (width, height): measure(
+            networks, rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        )
+        for width, height in SIZES
+    }
+    lines = [
+        "| variant | " + " | ".join(f"{w} × {h}: least, median" for w, h in SIZES) + " |",
+        "|---|" + "---|" * len(SIZES),
+    ]
+    for name in networks:
+        cells = [f"{columns[size][name][0]:.2f}, {columns[size][name][1]:.2f}" for size in SIZES]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
