@@ -79,7 +79,7 @@ def blit(
         return
     alpha = mask[y0 - top : y1 - top, x0 - left : x1 - left]
     if opacity < 1.0:
-        alpha = cv2.convertScaleAbs(alpha, alpha=opacity)
+        alpha = np.asarray(cv2.convertScaleAbs(alpha, alpha=opacity), np.uint8)
     # Three equal planes and OpenCV's own arithmetic: numpy takes three times as long, because its
     # inner loop would run over three channels only.
     over = cv2.merge((alpha, alpha, alpha))

@@ -1,18 +1,16 @@
 """Builds the glyph bank from open-licence fonts and stroke fonts.
 
-``python -m training.synth.fonts`` needs the packages of ``package-lock.json`` (``npm ci`` in this folder) and the Debian packages that
-FONTS.md lists, with each font's licence.
+``python -m training.synth.fonts`` needs the packages of ``package-lock.json`` (``npm ci`` in this
+folder) and the Debian packages that FONTS.md lists, with each font's licence.
 """
 
 import argparse
-import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
 from training.synth import words
@@ -117,20 +115,9 @@ def _weights(package: Path, wanted: Sequence[int]) -> list[Path]:
     return [files[weight] for weight in sorted(nearest)]
 
 
-def _true_type(path: Path, size: int) -> ImageFont.FreeTypeFont:
-    if path.suffix != ".woff2":
-        return ImageFont.truetype(str(path), size)
-    font = TTFont(path)
-    font.flavor = None
-    plain = io.BytesIO()
-    font.save(plain)
-    plain.seek(0)
-    return ImageFont.truetype(plain, size)
-
-
 def _load(name: str, path: Path) -> Font | None:
     """The font's glyphs; None for a font without usable capitals (icons, small caps only)."""
-    font = _true_type(path, 100)
+    font = ImageFont.truetype(str(path), 100)
     _, top, _, bottom = font.getbbox("H")
     if bottom - top < 20:
         return None
@@ -171,7 +158,7 @@ def _draw_words(dice: Dice) -> dict[str, tuple[Mask, ...]]:
             for _ in range(repeats.get(kind, 2)):
                 path = dice.pick(fancy if dice.chance(shares.get(kind, 0.0)) else plain)
                 if path not in opened:
-                    opened[path] = _true_type(path, 26)
+                    opened[path] = ImageFont.truetype(str(path), 26)
                 cased = text.title() if kind == "state" and dice.chance(0.5) else text
                 if kind in {"slogan", "dealer"} and dice.chance(0.4):
                     cased = text.upper()

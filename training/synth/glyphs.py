@@ -66,12 +66,14 @@ class GlyphBank:
             "words": {kind: len(words) for kind, words in self.words.items()},
         }
         path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".tmp.npz")
         np.savez_compressed(
-            path,
+            unfinished,
             pixels=np.concatenate([mask.ravel() for mask in masks]),
             shapes=np.array([mask.shape for mask in masks], np.int32),
             index=np.array(json.dumps(index)),
         )
+        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path = DEFAULT_BANK) -> "GlyphBank":

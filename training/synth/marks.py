@@ -266,7 +266,7 @@ class Marks:
             self._print(image, x, y, rx * 0.8, ry * 0.8)
 
     def faint(self, image: Image, x: float, y: float, h: float) -> None:
-        """Faint graphics behind a gap: silhouettes, trunks, domes, that look like thin 1s and Is."""
+        """Faint graphics behind a gap: silhouettes, trunks, domes, that look like 1 and I."""
         dice = self.dice
         height, width = image.shape[:2]
         under = image[min(height - 1, max(0, int(y))), min(width - 1, max(0, int(x)))]

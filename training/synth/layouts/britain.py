@@ -23,8 +23,8 @@ WIDTH = 250
 _FONTS = (("mandatory", 0.4), ("plain", 0.35), ("din", 0.1), ("any", 0.15))
 _PATTERNS = (
     ("LLDD LLL", 12), ("LDDD LLL", 2.5), ("LLL DDDL", 1.5), ("LDD LLL", 1), ("LD LLL", 0.7),
-    ("LLL DDD", 0.7), ("DDDL", 0.4), ("L DD", 0.4), ("LLL DDL", 0.6), ("LLDDLLL", 2), ("LLL DL", 0.5),
-    ("DDDD LL", 0.5), ("LL DDDD", 0.5), ("DDL DDDD", 0.3),
+    ("LLL DDD", 0.7), ("DDDL", 0.4), ("L DD", 0.4), ("LLL DDL", 0.6), ("LLDDLLL", 2),
+    ("LLL DL", 0.5), ("DDDD LL", 0.5), ("LL DDDD", 0.5), ("DDL DDDD", 0.3),
 )  # fmt: skip
 
 

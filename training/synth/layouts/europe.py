@@ -62,8 +62,8 @@ def slavic(kit: Kit) -> Drawn:
         (
             ("DLD~DDDD", 3), ("DLD DDDD", 2), ("DLL~DDDD", 1.5), ("DLL DDDD", 1), ("LL~DDDLL", 3),
             ("LL DDDLL", 1), ("LLDDDLL", 1), ("LL DDDDD", 2), ("LLL DDDD", 2), ("LLL DDLL", 1),
-            ("LL DDDDL", 1), ("LL DLDDD", 0.5), ("LLL LDDD", 1), ("LL~DDD-LL", 3), ("LL~DDDD-LL", 2),
-            ("LL~DDD-L", 1), ("LL~DDD~LL", 2), ("LL~LDDD", 1), ("LL~DD-DLL", 0.5), ("L DDDD LL", 1),
+            ("LL DDDDL", 1), ("LL DLDDD", 0.5), ("LLL LDDD", 1), ("LL~DDD-LL", 3),
+            ("LL~DDDD-LL", 2), ("LL~DDD-L", 1), ("LL~DDD~LL", 2), ("LL~LDDD", 1), ("LL~DD-DLL", 0.5), ("L DDDD LL", 1),
             ("LL DDDD LL", 2), ("LLDDDDLL", 1.5), ("LL~LL DDD", 2), ("LL~DDDDL", 1),
         )
     )  # fmt: skip
@@ -104,9 +104,10 @@ def latin(kit: Kit) -> Drawn:
     pattern = dice.weighted(
         (
             ("LL-DDD-LL", 6), ("LL DDD LL", 3), ("LL DDDLL", 3), ("LL.DDD.LL", 0.7),
-            ("DDDD LLL", 4), ("DDDDLLL", 1), ("LL-DD-LL", 1.5), ("DD-DD-LL", 1.5), ("DD-LL-DD", 1.5),
-            ("D-LLL-DDD", 2.5), ("LLL DDD", 1), ("LL DDDD", 1), ("DDD LLL DD", 1), ("DDDD LL DD", 1),
-            ("L-DDDD-LL", 0.5), ("LL~DDDD", 0.7), ("DDD-LLL", 0.7), ("DLLL DDD", 0.5), ("LL DDDDD", 0.5),
+            ("DDDD LLL", 4), ("DDDDLLL", 1), ("LL-DD-LL", 1.5), ("DD-DD-LL", 1.5),
+            ("DD-LL-DD", 1.5), ("D-LLL-DDD", 2.5), ("LLL DDD", 1), ("LL DDDD", 1),
+            ("DDD LLL DD", 1), ("DDDD LL DD", 1), ("L-DDDD-LL", 0.5), ("LL~DDDD", 0.7),
+            ("DDD-LLL", 0.7), ("DLLL DDD", 0.5), ("LL DDDDD", 0.5),
         )
     )  # fmt: skip
     return _long(kit, pattern, (("none", 2), ("dot", 1), ("dash", 1), ("shield", 0.5)), right=0.6)
@@ -143,8 +144,8 @@ def any_european(kit: Kit) -> Drawn:
     """Any European pattern in any dress, taxi and diplomatic colours too."""
     dice = kit.dice
     pattern = dice.pick(
-        ("LL DDD~LL", "LL~DDD LL", "LLL DDD", "LLL DDDD", "LL DDDD", "LLL DDLL", "DLL DDDD", "L DDDD",
-         "LLDDDLL", "LL~DDDD", "LLLDDD", "DDDDDD", "DDD DDD", "DD LLL D", "LLL DD L", "LL LL DDD",
+        ("LL DDD~LL", "LL~DDD LL", "LLL DDD", "LLL DDDD", "LL DDDD", "LLL DDLL", "DLL DDDD",
+         "L DDDD", "LLDDDLL", "LL~DDDD", "LLLDDD", "DDDDDD", "DDD DDD", "DD LLL D", "LLL DD L", "LL LL DDD",
          "LL DD LLL", "LLDDD", "XXXXX", "XXXXXX", "XXXXXXX", "LL XXXX", "L~XXXXX", "LLLL DDD",
          "DD LL DD", "LDDD LLL", "LL-DDD~LL", "LL DD~DDD", "LL~XXXXX", "LL~LLLLL")
     )  # fmt: skip

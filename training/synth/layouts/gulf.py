@@ -95,7 +95,7 @@ def saudi(kit: Kit) -> Drawn:
 
 
 def israeli(kit: Kit) -> Drawn:
-    """Israel: black digits on yellow, dashes or dots, the blue IL band; Palestinian ones in white."""
+    """Israel: black digits on yellow, dashes or dots, the blue IL band."""
     dice = kit.dice
     shown = fill(
         dice,
@@ -126,7 +126,8 @@ def israeli(kit: Kit) -> Drawn:
     cap = (bottom - top) * dice.uniform(0.8, 1.0)
     middle = (top + bottom) / 2
     kit.row(
-        image, shown, kit.font(*_FONTS), Place(x0, WIDTH * 0.96, middle - cap / 2, middle + cap / 2),
-        ink, Setting((0.85, 1.0), (0.55, 1.35), 0.5, 0.3, (0.05, 0.15)),
+        image, shown, kit.font(*_FONTS),
+        Place(x0, WIDTH * 0.96, middle - cap / 2, middle + cap / 2), ink,
+        Setting((0.85, 1.0), (0.55, 1.35), 0.5, 0.3, (0.05, 0.15)),
     )  # fmt: skip
     return Drawn(image, shown)

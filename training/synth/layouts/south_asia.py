@@ -122,7 +122,7 @@ def _side(kit: Kit, image: Image) -> float:
     """The picture at the left: province's green strip, mosque, monument; returns its edge."""
     dice = kit.dice
     height, width = image.shape[:2]
-    wide = width * dice.uniform(0.1, 0.18)
+    wide: float = width * dice.uniform(0.1, 0.18)
     if dice.chance(0.5):
         box(image, 0, 0, wide, height, jitter(dice, GREEN, 30))
         disc(image, wide / 2, height * 0.3, wide * 0.25, wide * 0.25, jitter(dice, WHITE, 20))

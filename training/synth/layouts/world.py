@@ -10,6 +10,9 @@ from training.synth.serials import fill, text_of
 WIDTH = 230
 Dress = tuple[Colour, Colour]
 _NAVY: Colour = (120, 55, 20)
+_MAROON: Colour = (60, 30, 110)
+_GREEN: Colour = (60, 110, 40)
+_ORANGE: Colour = (40, 90, 200)
 _PLAIN: Dress = (WHITE, BLACK)
 
 
@@ -27,7 +30,7 @@ _AUSTRALIA = (
     Issue(("LLL.DDL", "LL.DD.LL", "LLL-DDD", "LLL DDL", "LL-DD-LL", "LLL-DDL"),
           ((YELLOW, BLACK), (YELLOW, BLACK), (WHITE, _NAVY), (BLACK, WHITE)), weight=3),
     Issue(("DLL.DLL", "LLL.DDD", "LLL-DDD", "DLL-DLL"), ((WHITE, _NAVY), _PLAIN, (_NAVY, WHITE))),
-    Issue(("DDD.LLL", "DDD.LLD", "DDD LLD", "DDD-LLL"), ((WHITE, (60, 30, 110)), (WHITE, (60, 110, 40)))),
+    Issue(("DDD.LLL", "DDD.LLD", "DDD LLD", "DDD-LLL"), ((WHITE, _MAROON), (WHITE, _GREEN))),
     Issue(("LDDD-LLL", "LDDD LLL", "DLLL.DDD", "DLLL DDD", "LLL DDD", "L.DD.LL")),
     Issue(("LLLDDD", "LLL DDD", "LLDDDD", "LL DDDD"), weight=1.5),
 )  # fmt: skip
@@ -36,8 +39,8 @@ _ELSEWHERE = (
           (_PLAIN, (WHITE, (60, 90, 30)), (WHITE, RED)), (1.9, 2.2), 2),  # Mexico
     Issue(("LLL DDD", "LLL-DDD", "LLLDDD", "LLL~DDD"), ((YELLOW, BLACK), _PLAIN), (1.9, 2.3), 1.5),
     Issue(("LLLL-DD", "LL-LL-DD", "LL.LL.DD", "LL~DDDD"), aspect=(2.5, 3.2)),  # Chile
-    Issue(("LLL-DDDD", "LLL-DDD", "LDL-DDD", "LLL DDDD"), (_PLAIN, (WHITE, (40, 90, 200))), (1.9, 2.4)),
-    Issue(("LL DD LL LL", "LLL DDD LL", "DDD LLL LL", "LL DDDDD"), aspect=(3.5, 4.6)),  # South Africa
+    Issue(("LLL-DDDD", "LLL-DDD", "LDL-DDD", "LLL DDDD"), (_PLAIN, (WHITE, _ORANGE)), (1.9, 2.4)),
+    Issue(("LL DD LL LL", "LLL DDD LL", "DDD LLL LL", "LL DDDDD"), aspect=(3.5, 4.6)),
     Issue(("LLL DDDL", "LLL DDD L", "LLL-DDDLL", "LLL DDD LL", "LL DDDD-DD", "LLL-DDDD"),
           (_PLAIN, (YELLOW, BLACK), (WHITE, _NAVY)), (1.9, 4.6), 1.5),  # Kenya, Nigeria, Ghana
     Issue(("LLL DDDD", "LL DDDDD", "LLL DDD", "LLL-DDDD", "LL-DDDD"),
