@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from training.detector.network import OUTPUTS, ConvNorm, PlateDetector, Residual
-from training.detector.start import INPUT_COLOURS, as_picture_kernel
+from training.detector.start import INPUT_COLOURS, as_row_kernel
 
 OPSET = 17
 IR_VERSION = 8
@@ -50,10 +50,9 @@ class _Graph:
             folded, relu = module, False
         weight = folded.weight.detach()
         if stem:
-            weight = as_picture_kernel(weight)
+            weight = as_row_kernel(weight)
         assert folded.bias is not None
-        kernel = weight.shape[-1]
-        pads = [2, 2, 0, 0] if stem else [kernel // 2] * 4
+        pads = [2, 1, 0, 0] if stem else [weight.shape[-1] // 2] * 4
         result = self.node(
             "Conv",
             [
@@ -62,8 +61,8 @@ class _Graph:
                 self.constant(f"{name}.bias", folded.bias.detach().numpy()),
             ],
             f"{name}/conv",
-            kernel_shape=[kernel, kernel],
-            strides=[4, 4] if stem else list(folded.stride),
+            kernel_shape=list(weight.shape[2:]),
+            strides=[4, 1] if stem else list(folded.stride),
             pads=pads,
         )
         return self.node("Relu", [result], f"{name}/relu") if relu else result
@@ -96,8 +95,12 @@ def build(network: PlateDetector, metadata: Mapping[str, str]) -> onnx.ModelProt
     graph = _Graph()
     graph.constant("twice", np.array([1, 1, 2, 2], np.float32))
     graph.constant("rows", np.array([0, -1, OUTPUTS], np.int64))
-    planes = graph.node("Transpose", ["pictures"], "planes", perm=[0, 3, 1, 2])
-    x = graph.node("Cast", [planes], "pixels", to=TensorProto.FLOAT)
+    # Turned only after the cast: there a quantiser can stand before the turn, which OpenVINO then
+    # does away with, since the bytes already lie as its convolutions want them.
+    graph.constant("fours", np.array([0, 0, -1, 12], np.int64))
+    fours = graph.node("Reshape", ["pictures", "fours"], "pictures/fours")
+    x = graph.node("Cast", [fours], "pictures/float", to=TensorProto.FLOAT)
+    x = graph.node("Transpose", [x], "pictures/planes", perm=[0, 3, 1, 2])
     x = graph.conv("stem", network.stem, x, stem=True)
     fine = graph.stage("stages.0", network.stages[0], x)
     middle = graph.stage("stages.1", network.stages[1], fine)

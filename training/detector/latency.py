@@ -2,8 +2,9 @@
 
     python -m training.detector.latency training/work/detector/export
 
-Each variant in turn, several times over, so that a busy moment of the machine hits all of them;
-the least of all runs stands beside the median, which other work on the machine inflates.
+Milliseconds of processor time, since other work on the machine inflates those of the clock. Each
+variant in turn, several times over, so that a busy moment hits all of them; the least of all runs
+stands beside the median, in which other work still shows by what it throws out of the caches.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def measure(networks: dict[str, Network], picture: Image) -> dict[str, tuple[flo
     for _ in range(ROUNDS):
         for name, network in networks.items():
             for _ in range(RUNS):
-                began = time.perf_counter()
+                began = time.process_time()
                 network(picture)
-                taken[name].append(1e3 * (time.perf_counter() - began))
+                taken[name].append(1e3 * (time.process_time() - began))
     return {name: (min(values), float(np.median(values))) for name, values in taken.items()}
 
 

@@ -39,14 +39,27 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def _as_squares(kernel: Tensor, colours: str) -> Tensor:
-    """A 6 x 6 kernel of stride 4 over 0 .. 255 as 3 x 3 over the squares of ``prepare``."""
+    """The first kernel of a file as 3 x 3 over the squares of ``prepare``.
+
+    ``kernel`` is 6 x 6 over the colours of pixels, 0 .. 255, or what ``as_row_kernel`` gives.
+    """
+    if kernel.shape[1:] == (12, 6, 2):
+        columns = kernel.reshape(-1, 4, 3, 6, 2).permute(0, 2, 3, 4, 1).reshape(-1, 3, 6, 8)
+        kernel, colours = columns[..., 2:], "BGR"
     order = [colours.index(colour) for colour in "BGR"]
     # (output, colour, row, dy, column, dx) to (output, colour, dy, dx, row, column)
     split = kernel[:, order].reshape(-1, 3, 3, 2, 3, 2).permute(0, 1, 3, 5, 2, 4)
     return split.reshape(-1, 12, 3, 3) * 255
 
 
-def as_picture_kernel(squares: Tensor) -> Tensor:
-    """The inverse, for BGR: a 3 x 3 kernel over squares as 6 x 6 over pixels, 0 .. 255."""
+def as_row_kernel(squares: Tensor) -> Tensor:
+    """A 3 x 3 kernel over squares as 6 x 2 over quarters of rows, 0 .. 255.
+
+    A row of BGR pixels, taken four at a time, is a row with 12 channels: the same bytes. The
+    kernel that moves by four pixels then moves by one column, and reads numbers that lie side by
+    side; eight-bit convolutions run on that in a quarter of the time.
+    """
     split = squares.reshape(-1, 3, 2, 2, 3, 3).permute(0, 1, 4, 2, 5, 3)
-    return split.reshape(-1, 3, 6, 6) / 255
+    pixels = split.reshape(-1, 3, 6, 6) / 255
+    columns = torch.nn.functional.pad(pixels, (2, 0)).reshape(-1, 3, 6, 2, 4)
+    return columns.permute(0, 4, 1, 2, 3).reshape(-1, 12, 6, 2)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
+import re
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.paths import DATA
+from training.paths import DATA, WORK
 from training.reader.model import HEIGHT, WIDTH
 from training.reader.texts import LabelledCrop, labelled_crops
 
@@ -20,6 +22,9 @@ Picture = NDArray[np.uint8]
 KEPT_APART = 20
 """One group of pictures in so many is kept apart, to validate on."""
 
+BY_BOX = 0.3
+"""How often a crop is cut by its box though its corners are known; corners may be wrong."""
+
 
 def kept_apart(group: str) -> bool:
     """Whether a group of pictures is for validation."""
@@ -28,26 +33,58 @@ def kept_apart(group: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RealCrop:
-    """A picture around one plate; ``quad`` float32 (4, 2), clockwise from the top left."""
+    """A picture around one plate, and its text.
+
+    ``quads`` are the places where a detector may see it, float32 (4, 2), clockwise from the top
+    left: the labelled box, and before it the corners where they are known.
+    """
 
     image: Picture
-    quad: NDArray[np.float32]
+    quads: tuple[NDArray[np.float32], ...]
     text: str
 
 
 def load(*, validation: bool) -> list[RealCrop]:
     """The labelled crops, those of the groups kept apart or all others."""
     chosen = [c for c in labelled_crops() if kept_apart(c.group) == validation]
-    return [_load(crop) for crop in chosen]
+    corners = _corners()
+    return [_load(crop, corners.get(crop.image)) for crop in chosen]
 
 
-def _load(crop: LabelledCrop) -> RealCrop:
+def _load(crop: LabelledCrop, corners: NDArray[np.float32] | None) -> RealCrop:
+    """``corners`` are relative to the plate's box: (0, 0) its top left, (1, 1) its bottom right."""
     image = cv2.imread(str(DATA / "plates_crops" / crop.image))
     if image is None:
         raise FileNotFoundError(crop.image)
     x1, y1, x2, y2 = crop.box
-    quad = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], dtype=np.float32)
-    return RealCrop(image.astype(np.uint8), quad, crop.text)
+    box = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], dtype=np.float32)
+    quads: tuple[NDArray[np.float32], ...] = (box,)
+    if corners is not None:
+        size = np.array([x2 - x1, y2 - y1], np.float32)
+        quads = (box[0] + corners * size, box)
+    return RealCrop(image.astype(np.uint8), quads, crop.text)
+
+
+def _corners() -> dict[str, NDArray[np.float32]]:
+    """Corners of plates relative to their boxes, by the name of the crop.
+
+    From the detector's relabelling, if that has been run; crop ``NAME_k`` shows box k of the
+    scene ``NAME``.
+    """
+    relabelled = WORK / "detector" / "relabelled.jsonl"
+    if not relabelled.exists():
+        return {}
+    found = {}
+    scenes = (DATA / "plates_train" / "labels.jsonl").read_text().splitlines()
+    boxes = {row["image"]: row["boxes"] for row in map(json.loads, scenes)}
+    for row in map(json.loads, relabelled.read_text().splitlines()):
+        name = re.sub(r"\.webp$", "", row["image"])
+        for k, (x1, y1, x2, y2) in enumerate(boxes[row["image"]]):
+            if k < len(row.get("corners", ())) and row["corners"][k] is not None:
+                points = np.array(row["corners"][k], np.float32).reshape(4, 2)
+                relative = (points - [x1, y1]) / [max(x2 - x1, 1), max(y2 - y1, 1)]
+                found[f"{name}_{k}.webp"] = relative.astype(np.float32)
+    return found
 
 
 def cut(image: Picture, quad: NDArray[np.float32], margin: float = 0.0) -> Picture:
@@ -83,7 +120,8 @@ class CropAugmenter:
         return stretch(image), crop.text
 
     def _cut(self, crop: RealCrop) -> Picture:
-        rng, quad = self._rng, crop.quad.copy()
+        rng = self._rng
+        quad = crop.quads[int(rng.random() < BY_BOX) if len(crop.quads) > 1 else 0].copy()
         size = np.array(
             [np.linalg.norm(quad[1] - quad[0]), np.linalg.norm(quad[3] - quad[0])], np.float32
         )

@@ -37,7 +37,7 @@ def trials() -> list[Trial]:
         texts.append((label["text"], *(label.get("also_ok") or ())))
     real = crops.load(validation=True)
     if real:
-        pictures = [crops.stretch(crops.cut(c.image, c.quad, 0.03)) for c in real]
+        pictures = [crops.stretch(crops.cut(c.image, c.quads[0], 0.03)) for c in real]
         sets["real"] = (pictures, [(c.text,) for c in real])
     return [Trial(name, np.stack(p), tuple(t)) for name, (p, t) in sets.items()]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from training.paths import WORK
 from training.synth.dice import Dice
 
 Mask = npt.NDArray[np.uint8]
@@ -18,7 +19,7 @@ CAP = 48
 PAD = 5
 """Rows above and below the capital's box, for tails and overshoot: a mask has CAP + 2·PAD rows."""
 
-DEFAULT_BANK = Path(__file__).resolve().parents[1] / "work" / "glyphs.npz"
+DEFAULT_BANK = WORK / "glyphs.npz"
 
 
 @dataclass(frozen=True)

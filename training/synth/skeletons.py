@@ -180,7 +180,7 @@ def _round_letters(dice: Dice, waist: float, hook: float) -> dict[str, Glyph]:
                     _open((1, hook), (1, 0), (0, 0), (0, 1), (1, 1), (1, bar, 0), (0.6, bar)),
                     _open((1, bar), (1, 1)),
                 ],
-                [_open((1, hook), (1, 0), (0, 0), (0, 1), (1, 1), (1, bar))],
+                [_open((1, hook), (1, 0), (0, 0), (0, 1), (1, 1), (1, bar, 0), (0.72, bar))],
             )
         ),
         1.0,

@@ -63,8 +63,9 @@ def slavic(kit: Kit) -> Drawn:
             ("DLD~DDDD", 3), ("DLD DDDD", 2), ("DLL~DDDD", 1.5), ("DLL DDDD", 1), ("LL~DDDLL", 3),
             ("LL DDDLL", 1), ("LLDDDLL", 1), ("LL DDDDD", 2), ("LLL DDDD", 2), ("LLL DDLL", 1),
             ("LL DDDDL", 1), ("LL DLDDD", 0.5), ("LLL LDDD", 1), ("LL~DDD-LL", 3),
-            ("LL~DDDD-LL", 2), ("LL~DDD-L", 1), ("LL~DDD~LL", 2), ("LL~LDDD", 1), ("LL~DD-DLL", 0.5), ("L DDDD LL", 1),
-            ("LL DDDD LL", 2), ("LLDDDDLL", 1.5), ("LL~LL DDD", 2), ("LL~DDDDL", 1),
+            ("LL~DDDD-LL", 2), ("LL~DDD-L", 1), ("LL~DDD~LL", 2), ("LL~LDDD", 1),
+            ("LL~DD-DLL", 0.5), ("L DDDD LL", 1), ("LL DDDD LL", 2), ("LLDDDDLL", 1.5),
+            ("LL~LL DDD", 2), ("LL~DDDDL", 1),
         )
     )  # fmt: skip
     return _long(kit, pattern, _MIXED)
@@ -145,9 +146,9 @@ def any_european(kit: Kit) -> Drawn:
     dice = kit.dice
     pattern = dice.pick(
         ("LL DDD~LL", "LL~DDD LL", "LLL DDD", "LLL DDDD", "LL DDDD", "LLL DDLL", "DLL DDDD",
-         "L DDDD", "LLDDDLL", "LL~DDDD", "LLLDDD", "DDDDDD", "DDD DDD", "DD LLL D", "LLL DD L", "LL LL DDD",
-         "LL DD LLL", "LLDDD", "XXXXX", "XXXXXX", "XXXXXXX", "LL XXXX", "L~XXXXX", "LLLL DDD",
-         "DD LL DD", "LDDD LLL", "LL-DDD~LL", "LL DD~DDD", "LL~XXXXX", "LL~LLLLL")
+         "L DDDD", "LLDDDLL", "LL~DDDD", "LLLDDD", "DDDDDD", "DDD DDD", "DD LLL D", "LLL DD L",
+         "LL LL DDD", "LL DD LLL", "LLDDD", "XXXXX", "XXXXXX", "XXXXXXX", "LL XXXX", "L~XXXXX",
+         "LLLL DDD", "DD LL DD", "LDDD LLL", "LL-DDD~LL", "LL DD~DDD", "LL~XXXXX", "LL~LLLLL")
     )  # fmt: skip
     ground: Colour = WHITE
     if dice.chance(0.25):
