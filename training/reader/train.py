@@ -112,6 +112,7 @@ class Run:
             self.average.load_state_dict(saved["average"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.samples, self.seconds = saved["samples"], saved["seconds"]
+            self.steps = self.samples // (recipe.fresh + recipe.again + recipe.real)
         self.trials = score.trials() if rank == 0 else []
 
     def train(self) -> None:

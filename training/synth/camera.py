@@ -68,7 +68,7 @@ class Camera:
             scene = self._lens.defocus(scene, height, strength)
         if dice.chance(0.14 * strength):
             scene = self._lens.motion(scene, height)
-        if dice.chance(0.17):
+        if dice.chance(0.15):
             scene = self._light.night(scene)
         scene = self._lens.expose(scene, strength)
         if dice.chance(0.65):

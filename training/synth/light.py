@@ -108,7 +108,7 @@ class Light:
             span = max(20.0, float(high - low))
             grey = (grey - np.float32(low)) * np.float32(dice.uniform(150, 330) / span)
             grey = grey + np.float32(dice.uniform(0, 60))
-        if form > 0.7 or dice.chance(0.25):  # the pink and purple of a camera without its filter
+        if form > 0.75 or dice.chance(0.12):  # the pink and purple of a camera without its filter
             dark = np.array(
                 (dice.uniform(20, 110), dice.uniform(5, 60), dice.uniform(50, 130)), np.float32
             )
