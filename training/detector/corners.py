@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -69,12 +70,12 @@ def measure(network: Network, canvases: int) -> list[str]:
             found.append((width, error))
     table = []
     widths, errors = np.array(found).T
-    for low, high in zip(WIDTHS[:-1], WIDTHS[1:], strict=True):
+    for low, high in pairwise(WIDTHS):
         chosen = errors[(widths >= low) & (widths < high)]
         seen = chosen[~np.isnan(chosen)]
         if len(seen):
             table.append(
-                f"| {low}–{high} | {len(chosen)} | {len(seen) / len(chosen):.3f} "
+                f"| {low} .. {high} | {len(chosen)} | {len(seen) / len(chosen):.3f} "
                 f"| {np.median(seen):.3f} | {np.percentile(seen, 90):.3f} |"
             )
     return table

@@ -2,7 +2,7 @@
 
     python -m training.detector.export CHECKPOINT.pt training/work/detector/export
 
-writes ``plate-detector.onnx`` (float32) and ``plate-detector.int8.onnx``, each with its name,
+writes ``detector.onnx`` (float32) and ``detector.int8.onnx``, each with its name,
 version, date and the digest of its recipe as metadata, and prints their SHA-256.
 """
 
@@ -58,10 +58,10 @@ def export(checkpoint: Path, folder: Path, *, labels: Path | None) -> list[Path]
         "strides": "8,16,32",
         "licence": "Apache-2.0",
     }
-    plain = folder / f"{NAME}.onnx"
+    plain = folder / "detector.onnx"
     onnx.save(graph.build(network, metadata), plain)
     check(network, plain, next(quantise.calibration(1))[0])
-    small = folder / f"{NAME}.int8.onnx"
+    small = folder / "detector.int8.onnx"
     onnx.save(quantise.for_both(onnx.load(plain)), small)
     return [plain, small]
 

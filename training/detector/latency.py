@@ -25,19 +25,17 @@ ROUNDS, RUNS = 12, 6
 
 def variants(folder: Path) -> dict[str, Network]:
     """The ways to run the files of an export."""
-    plain, small = folder / "plate-detector.onnx", folder / "plate-detector.int8.onnx"
-    result = {
+    plain, small = folder / "detector.onnx", folder / "detector.int8.onnx"
+    return {
         "ONNX Runtime f32": running.load(plain, runtime="onnx"),
         "ONNX Runtime int8": running.load(small, runtime="onnx"),
         "OpenVINO f32": running.load(plain),
         "OpenVINO bf16": running.load(plain, precision="bf16"),
-        "OpenVINO int8 (ONNX)": running.load(small),
-        "OpenVINO int8 (ONNX), bf16": running.load(small, precision="bf16"),
+        "OpenVINO int8": running.load(small),
+        "OpenVINO f32, fixed size": running.load(plain, fixed=True),
+        "OpenVINO bf16, fixed size": running.load(plain, precision="bf16", fixed=True),
+        "OpenVINO int8, fixed size": running.load(small, fixed=True),
     }
-    ir = folder / "plate-detector.int8.xml"
-    if ir.exists():
-        result["OpenVINO int8 (IR)"] = running.load(ir)
-    return result
 
 
 def measure(networks: dict[str, Network], picture: Image) -> dict[str, tuple[float, float]]:
@@ -67,7 +65,7 @@ def main() -> None:
         for width, height in SIZES
     }
     lines = [
-        "| variant | " + " | ".join(f"{w} × {h}: least, median" for w, h in SIZES) + " |",
+        "| variant | " + " | ".join(f"{w} x {h}: least, median" for w, h in SIZES) + " |",
         "|---|" + "---|" * len(SIZES),
     ]
     for name in networks:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,10 +23,11 @@ WIDTH, HEIGHT = 640, 384
 
 
 def calibration(count: int = PICTURES, seed: int = 0) -> Iterator[Image]:
-    """Training scenes as the detector sees them, (1, 384, 640, 3), in an order given by ``seed``."""
+    """Training scenes as the detector sees them, (1, 384, 640, 3), drawn by ``seed``."""
     folder = paths.DATA / "plates_train"
-    rows = [json.loads(line)["image"] for line in (folder / "labels.jsonl").read_text().splitlines()]
-    usual = [name for name in rows if WEIGHTS[name.split("/")[0]] >= 0.5]
+    lines = (folder / "labels.jsonl").read_text().splitlines()
+    names = [json.loads(line)["image"] for line in lines]
+    usual = [name for name in names if WEIGHTS[name.split("/")[0]] >= 0.5]
     for index in np.random.default_rng(seed).permutation(len(usual))[:count]:
         image = cv2.imread(str(folder / usual[index]))
         if image is None:
@@ -43,31 +43,11 @@ def for_both(model: onnx.ModelProto) -> onnx.ModelProto:
         model,
         nncf.Dataset([{"pictures": picture} for picture in calibration()]),
         subset_size=PICTURES,
-        **_options(nncf),
+        preset=nncf.QuantizationPreset.MIXED,
+        target_device=nncf.TargetDevice.CPU,
+        fast_bias_correction=True,
+        ignored_scope=nncf.IgnoredScope(patterns=["outputs.*"]),
     )
     del quantised.metadata_props[:]
     quantised.metadata_props.extend(model.metadata_props)
     return quantised
-
-
-def for_openvino(model: Path, output: Path) -> None:
-    """An OpenVINO model (.xml and .bin)."""
-    import nncf
-    import openvino
-
-    quantised = nncf.quantize(
-        openvino.Core().read_model(model),
-        nncf.Dataset(list(calibration())),
-        subset_size=PICTURES,
-        **_options(nncf),
-    )
-    openvino.save_model(quantised, output, compress_to_fp16=False)
-
-
-def _options(nncf: Any) -> dict[str, Any]:
-    return {
-        "preset": nncf.QuantizationPreset.MIXED,
-        "target_device": nncf.TargetDevice.CPU,
-        "fast_bias_correction": True,
-        "ignored_scope": nncf.IgnoredScope(patterns=["outputs.*"], validate=False),
-    }

@@ -15,10 +15,13 @@ from training.detector.start import load_onnx
 Runtime = Literal["onnx", "openvino"]
 
 
-def load(path: Path, *, runtime: Runtime = "openvino", precision: str = "f32") -> Network:
+def load(
+    path: Path, *, runtime: Runtime = "openvino", precision: str = "f32", fixed: bool = False
+) -> Network:
     """The detector in ``path``, ready to run on pictures whose sides are multiples of 32.
 
-    ``runtime`` counts for ONNX files that we exported. A file with another interface, such as the
+    ``runtime`` counts for ONNX files that we exported. ``fixed``: OpenVINO compiles the network
+    for each size of pictures anew, instead of once for all: then it drops needless copies. A file with another interface, such as the
     pilot's, runs in PyTorch on the weights read from it.
     """
     torch.set_num_threads(1)
@@ -32,7 +35,7 @@ def load(path: Path, *, runtime: Runtime = "openvino", precision: str = "f32") -
         return in_torch(network)
     if path.suffix == ".onnx" and runtime == "onnx":
         return _in_onnx_runtime(path)
-    return _in_openvino(path, precision)
+    return _in_openvino(path, precision, fixed=fixed)
 
 
 def in_torch(network: PlateDetector) -> Network:
@@ -68,7 +71,7 @@ def _in_onnx_runtime(path: Path) -> Network:
     return run
 
 
-def _in_openvino(path: Path, precision: str) -> Network:
+def _in_openvino(path: Path, precision: str, *, fixed: bool) -> Network:
     import openvino
 
     config: dict[str, Any] = {
@@ -76,9 +79,19 @@ def _in_openvino(path: Path, precision: str) -> Network:
         "INFERENCE_NUM_THREADS": 1,
         "NUM_STREAMS": 1,
     }
-    request = openvino.Core().compile_model(path, "CPU", config).create_infer_request()
+    core = openvino.Core()
+    model = core.read_model(path)
+    requests: dict[tuple[int, ...], Any] = {}
+
+    def request(shape: tuple[int, ...]) -> Any:
+        key = shape if fixed else ()
+        if key not in requests:
+            if fixed:
+                model.reshape([1, *shape])
+            requests[key] = core.compile_model(model, "CPU", config).create_infer_request()
+        return requests[key]
 
     def run(image: Image) -> Floats:
-        return np.array(request.infer([image[None]])[0][0], np.float32)
+        return np.array(request(image.shape).infer([image[None]])[0][0], np.float32)
 
     return run

@@ -52,10 +52,13 @@ class Camera:
         shot = self.expose(plate, strength)
         return self._compress(shot, strength)
 
-    def expose(self, plate: Plate, strength: float = 1.0) -> Shot:
-        """The crop before compression; ``strength`` 0…1 scales what goes wrong."""
+    def expose(self, plate: Plate, strength: float = 1.0, tallest: float = 64.0) -> Shot:
+        """The crop before compression.
+
+        ``strength`` 0…1 scales what goes wrong; plates are up to about ``tallest`` pixels high.
+        """
         dice = self._dice
-        scene, height = self._see(plate)
+        scene, height = self._see(plate, tallest)
         if dice.chance(0.18 + 0.27 * strength):
             scene = self._light.shade(scene)
         if dice.chance(0.08 * strength):
@@ -91,14 +94,16 @@ class Camera:
             image = jpeg(dice, image, dice.between(12, 60) if low else dice.between(60, 96))
         return image
 
-    def _see(self, plate: Plate) -> tuple[Scene, float]:
+    def _see(self, plate: Plate, tallest: float) -> tuple[Scene, float]:
         """The plate in perspective before its surroundings, and its height in pixels."""
         dice = self._dice
         rows, columns = plate.image.shape[:2]
         aspect = columns / rows
-        height = dice.log_uniform(11.5, 64) if dice.chance(0.9) else dice.uniform(50, 90)
+        height = dice.log_uniform(11.5, tallest)
+        if dice.chance(0.1):
+            height = dice.uniform(0.8, 1.4) * tallest
         if aspect < 3:
-            height *= dice.uniform(1.1, 1.9)
+            height *= dice.uniform(1.35, 2.0)
         width = height * aspect * dice.uniform(0.82, 1.12)
         corners = self._corners(width, height)
         low, high = corners.min(axis=0), corners.max(axis=0)

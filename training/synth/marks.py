@@ -301,7 +301,7 @@ class Marks:
     def icon(self, image: Image, x: float, y: float, h: float) -> None:
         """A plain coloured picture: peach, tree, orange, state shape, lion."""
         dice = self.dice
-        rx, ry = h * dice.uniform(0.12, 0.38), h * dice.uniform(0.18, 0.5)
+        rx, ry = h * dice.uniform(0.12, 0.3), h * dice.uniform(0.18, 0.5)
         colour, form = self.paint(), dice.random()
         if form < 0.35:
             self._blob(image, x, y, rx, ry, colour)

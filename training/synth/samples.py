@@ -20,6 +20,8 @@ from training.synth.video import Mosaic, damage
 READER_HEIGHT, READER_WIDTH = 64, 160
 VIDEO_SHARE = 0.13
 """Share of samples that went through a video codec."""
+_FILMED = 36.0
+"""Plates in videos are small: up to about this many pixels high."""
 
 
 class SampleSource:
@@ -49,7 +51,7 @@ class SampleSource:
         mosaic, texts = Mosaic(), []
         while True:
             plate = self._maker.plate(self._layout)
-            if not mosaic.add(self._camera.expose(plate, 0.3).image):
+            if not mosaic.add(self._camera.expose(plate, 0.3, _FILMED).image):
                 break
             texts.append(plate.text)
         self._damaged.extend(zip(damage(self._dice, mosaic), texts, strict=True))

@@ -128,7 +128,7 @@ def _options(dice: Dice, name: str, encoder: av.VideoCodecContext) -> dict[str, 
         scale = dice.between(6, 24)
         encoder.qmin = encoder.qmax = scale
         return {"flags": "+qscale", "global_quality": str(scale * 118)}
-    crf = dice.uniform(27, 40)
+    crf = dice.uniform(25, 40)
     if name == "libx264":
         return {
             "preset": dice.pick(("ultrafast", "veryfast", "veryfast", "faster")),
