@@ -13,10 +13,11 @@ import numpy as np
 
 from detect_api.vision import ctc
 from detect_api.vision.crop import without_margin
-from detect_api.vision.ctc import ALPHABET as ALPHABET
 from detect_api.vision.models import shipped
 from detect_api.vision.runtime import FloatArray, Network, load
 from detect_api.vision.types import Candidate, CharacterScores, Image, ModelInfo, Reading
+
+ALPHABET = ctc.ALPHABET
 
 MODEL = "reader.onnx"
 
@@ -43,9 +44,7 @@ class Reader(Protocol):
     @property
     def models(self) -> tuple[ModelInfo, ...]: ...
 
-    def read(
-        self, crops: Sequence[Image], *, region: str | None = None
-    ) -> list[Reading | None]:
+    def read(self, crops: Sequence[Image], *, region: str | None = None) -> list[Reading | None]:
         """The text of each crop: None where none came out.
 
         A crop holds one plate as ``crop.rectify`` gives it, of one or two rows; the upper row is
@@ -71,9 +70,7 @@ class PlateReader:
     def models(self) -> tuple[ModelInfo, ...]:
         return (self._network.info,)
 
-    def read(
-        self, crops: Sequence[Image], *, region: str | None = None
-    ) -> list[Reading | None]:
+    def read(self, crops: Sequence[Image], *, region: str | None = None) -> list[Reading | None]:
         looks = [[_Look(steps)] for steps in self._steps(crops)]
         doubtful = [i for i, (look,) in enumerate(looks) if look.texts[0][1] < SURE]
         again = self._steps([without_margin(crops[i]) for i in doubtful])

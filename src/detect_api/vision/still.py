@@ -11,9 +11,7 @@ from detect_api.vision.types import Moment, Observation, Plate, UnreadTrack
 from detect_api.vision.vote import LENGTHS, height_of
 
 
-def judge(
-    seen: Observation, track_id: int, *, min_confidence: float | None
-) -> Plate | UnreadTrack:
+def judge(seen: Observation, track_id: int, *, min_confidence: float | None) -> Plate | UnreadTrack:
     """A plate, or why it could not be read.
 
     ``min_confidence`` is the least confidence of a text that is told; None for the usual one.

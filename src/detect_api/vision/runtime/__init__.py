@@ -50,8 +50,9 @@ def load(
     """Load a model file for inference with ``threads`` threads.
 
     ``bf16``: compute in bfloat16 where OpenVINO's device has instructions for it, else in float32;
-    ``Network.info`` says which it is. Raises ``Unavailable`` (code ``model_unavailable``) if the file is missing or is not the one
-    whose digest is given, or if the device or its library is not there.
+    ``Network.info`` says which it is. Raises ``Unavailable`` (code ``model_unavailable``) if the
+    file is missing or is not the one whose digest is given, or if the device or its library is not
+    there.
     """
     info = verify(path, sha256)
     if device.lower() == "onnx" or device.lower().startswith("onnx:"):
