@@ -67,7 +67,14 @@ def observe_file(
                     on_progress(so_far, len(wanted), words)
 
             with closing(decode.frames(source, segment, numbers, run.info, limits)) as reader:
-                result = pipeline.observe(reader, engine, expected=len(numbers), on_progress=report)
+                result = pipeline.observe(
+                    reader,
+                    engine,
+                    expected=len(numbers),
+                    region=parameters.region,
+                    still=images,
+                    on_progress=report,
+                )
             run.processed_frames += result.processed_frames
             run.frames_with_detections += result.frames_with_detections
             run.detections += len(result.observations)

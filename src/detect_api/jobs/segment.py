@@ -74,7 +74,12 @@ def _read_once(shop: Workshop, job: Job, row: Segment, attempt: int) -> SegmentR
         reader = decode.frames(source, plan_of(row), numbers, video_info_of(job), shop.limits)
         with closing(reader):
             result = pipeline.observe(
-                reader, shop.engine, expected=len(numbers), on_progress=progress
+                reader,
+                shop.engine,
+                expected=len(numbers),
+                region=parameters_of(job).region,
+                still=job.type == "image",
+                on_progress=progress,
             )
         return replace(result, problems=(*result.problems, *reader.problems))
 

@@ -28,9 +28,11 @@ class SharedEngine(Engine):
 
     turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self, frame: Frame) -> list[Observation]:
+    def look(
+        self, frame: Frame, *, region: str | None = None, still: bool = False
+    ) -> list[Observation]:
         with self.turn:
-            return super().look(frame)
+            return super().look(frame, region=region, still=still)
 
 
 @dataclass

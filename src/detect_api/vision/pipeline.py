@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import cv2
 
-from detect_api.vision import wire
+from detect_api.vision import still, wire
 from detect_api.vision.crop import evidence, rectify, sharpness
-from detect_api.vision.detect import Detector, TextFinder
+from detect_api.vision.detect import Detector, PlateDetector
 from detect_api.vision.judge import judge
-from detect_api.vision.read import LineReader, Reader
+from detect_api.vision.read import PlateReader, Reader
 from detect_api.vision.track import Track, Tracker
 from detect_api.vision.types import (
     Box,
@@ -58,26 +58,33 @@ class Engine:
         """
         cv2.setNumThreads(threads)
         return cls(
-            detector=TextFinder.load(threads=threads, device=device),
-            reader=LineReader.load(threads=threads, device=device),
+            detector=PlateDetector.load(threads=threads, device=device),
+            reader=PlateReader.load(threads=threads, device=device),
         )
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
         return (*self.detector.models, *self.reader.models)
 
-    def look(self, frame: Frame) -> list[Observation]:
-        """The plates in one frame, surest first."""
-        (detections,) = self.detector.detect([frame.image])
+    def look(
+        self, frame: Frame, *, region: str | None = None, still: bool = False
+    ) -> list[Observation]:
+        """The plates in one frame, surest first.
+
+        ``region`` is where plates are expected to be from. ``still``: the frame is a picture of its
+        own and no part of a video, so that a second look is worth its time.
+        """
+        (detections,) = self.detector.detect([frame.image], still=still)
         crops = [rectify(frame.image, detection.corners) for detection in detections]
         readable = [crop.shape[0] >= READABLE_HEIGHT for crop in crops]
-        found = iter(self.reader.read([c for c, r in zip(crops, readable, strict=True) if r]))
+        large = [c for c, r in zip(crops, readable, strict=True) if r]
+        found = iter(self.reader.read(large, region=region))
         observations = []
-        for detection, crop, large in zip(detections, crops, readable, strict=True):
-            reading = next(found) if large else None
+        for detection, crop, tall in zip(detections, crops, readable, strict=True):
+            reading = next(found) if tall else None
             if reading is not None and not reading.text:
                 continue  # The reader is sure that this is no plate.
-            reason = None if reading else ("no_text" if large else "too_small")
+            reason = None if reading else ("no_text" if tall else "too_small")
             observations.append(_observation(frame, detection, crop, reading, reason))
         return observations
 
@@ -104,9 +111,11 @@ def observe(
     engine: Engine,
     *,
     expected: int,
+    region: str | None = None,
+    still: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SegmentResult:
-    """Look at each frame of one segment, in order.
+    """Look at each frame of one segment, in order; ``region`` and ``still`` as for ``look``.
 
     ``expected`` is how many frames the plan promises; those that do not come are counted as
     missing. ``on_progress(frames done, detections so far)`` is called after each frame; whatever
@@ -116,7 +125,7 @@ def observe(
     done = with_detections = width = height = 0
     for frame in frames:
         height, width = frame.image.shape[:2]
-        seen = engine.look(frame)
+        seen = engine.look(frame, region=region, still=still)
         observations += seen
         done += 1
         with_detections += bool(seen)
@@ -186,19 +195,24 @@ class Merge:
 
     def _decide(self, tracks: Iterable[Track], merged: Merged) -> None:
         for track in tracks:
-            decided = judge(
-                track.evidence,
-                self.next_track_id,
-                min_confidence=self.min_confidence,
-                frame_height=self.frame_height,
-                single_image=self.single_image,
-                sparse=self._sparse(track.evidence.last),
-            )
+            decided = self._judged(track)
             if isinstance(decided, Plate):
                 merged.plates.append(decided)
             elif isinstance(decided, UnreadTrack):
                 merged.unread.append(decided)
             self.next_track_id += decided is not None
+
+    def _judged(self, track: Track) -> Plate | UnreadTrack | None:
+        if self.single_image:
+            seen = track.evidence.best
+            return still.judge(seen, self.next_track_id, min_confidence=self.min_confidence)
+        return judge(
+            track.evidence,
+            self.next_track_id,
+            min_confidence=self.min_confidence,
+            frame_height=self.frame_height,
+            sparse=self._sparse(track.evidence.last),
+        )
 
     def _sparse(self, moment: Moment) -> bool:
         """Whether the frames looked at lie so far apart that a car may be in one of them only."""

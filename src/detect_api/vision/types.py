@@ -170,15 +170,26 @@ class CharacterScores:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A text that the plate may bear, with the probability that it does."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """The text of one plate in one frame, [A-Z0-9] only.
 
-    An empty text means that the reader is sure: what stands there is no plate.
+    ``confidence`` is the probability that the whole text is right, seen from this frame alone.
+    ``candidates`` are the likeliest texts, ``text`` first. An empty text means that the reader is
+    sure: what stands there is no plate.
     """
 
     text: str
     confidence: float
     characters: tuple[CharacterScores, ...]
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +227,6 @@ class SegmentResult:
     problems: tuple[str, ...] = ()
     width: int = 0
     height: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A text that the plate may bear, with the probability that it does."""
-
-    text: str
-    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,10 +308,15 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model file that took part, pinned by its digest."""
+    """A model file that took part, pinned by its digest.
+
+    ``precision`` is that of the arithmetic: ``f32``, ``bf16`` or ``int8``. Another one gives
+    slightly other numbers.
+    """
 
     name: str
     sha256: str
+    precision: str = "f32"
 
 
 @dataclass(slots=True)
