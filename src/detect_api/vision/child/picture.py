@@ -7,11 +7,12 @@ from mmap import mmap
 from typing import Any
 
 from av.sidedata.sidedata import Type
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from detect_api.vision.colour import LAYOUTS, PRIMARIES, plane_sizes
 
 _FULL_RANGE = 2
+_RGB = 0
 _MATRIX = struct.Struct("=9i")
 
 
@@ -42,6 +43,17 @@ def rotation(transposed: bool, mirrored: bool, upside_down: bool) -> int:
     return 180 if mirrored and upside_down else 0
 
 
+def _bgr(
+    reformatter: VideoReformatter, frame: Any, size: tuple[int, int], way: Interpolation
+) -> Any:
+    known = frame.colorspace == _RGB or frame.colorspace in PRIMARIES
+    return reformatter.reformat(
+        frame, width=size[0], height=size[1], format="bgr24", interpolation=way, threads=1,
+        # The scaler refuses the others. Colours are off then, and what is written can be read.
+        src_colorspace=None if known else Colorspace.ITU601,
+    )  # fmt: skip
+
+
 class Painter:
     """Writes pictures into the slots of a shared memory, one after the other.
 
@@ -60,9 +72,7 @@ class Painter:
         return {}
 
     def _write_bgr(self, frame: Any, start: int) -> None:
-        shown = self._reformatter.reformat(
-            frame, width=self._width, height=self._height, format="bgr24", threads=1
-        )
+        shown = _bgr(self._reformatter, frame, (self._width, self._height), Interpolation.BILINEAR)
         self._write(shown.planes[0], self._width * 3, self._height, start)
 
     def _write(self, plane: Any, row: int, rows: int, start: int) -> None:
@@ -91,9 +101,7 @@ class LeanPainter(Painter):
         start = slot * self._slot_bytes
         width, height = self._small
         # As the detector was trained: each pixel is the mean of those it stands for.
-        shrunk = self._shrinker.reformat(
-            frame, width=width, height=height, format="bgr24", interpolation="AREA", threads=1
-        )
+        shrunk = _bgr(self._shrinker, frame, self._small, Interpolation.AREA)
         self._write(shrunk.planes[0], width * 3, height, start)
         start += width * height * 3
         name = frame.format.name
