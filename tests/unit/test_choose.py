@@ -15,9 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detect_api.vision import wire
-from detect_api.vision.choose import PASSED_OVER, SLOTS_PER_SECOND, TOO_SMALL, chosen, window_of
+from detect_api.vision.choose import SLOTS_PER_SECOND, chosen, window_of
 from detect_api.vision.pipeline import Engine, Merge, observe
 from detect_api.vision.types import (
+    PASSED_OVER,
+    TOO_SMALL,
     AnyFrame,
     Detection,
     Frame,

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from detect_api.vision.track import iou
-from detect_api.vision.types import Image, Observation
+from detect_api.vision.types import PASSED_OVER, TOO_SMALL, Image, Observation
 from detect_api.vision.vote import quality_of
 
 SLOTS_PER_SECOND = 5
@@ -29,12 +29,6 @@ for two, it is read twice."""
 
 SAME_PLACE = 0.75
 """Boxes in one window that share so much show the same picture: the plate does not move."""
-
-PASSED_OVER = "passed_over"
-"""The reason of an observation that was not given to the reader."""
-
-TOO_SMALL = "too_small"
-"""The reason of one that is not worth it, whatever else there is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ import cv2
 
 from detect_api.vision import still, wire
 from detect_api.vision.choose import (
-    PASSED_OVER,
-    TOO_SMALL,
     Selector,
     Sighting,
     chosen,
@@ -28,6 +26,10 @@ from detect_api.vision.judge import judge
 from detect_api.vision.read import PlateReader, Reader
 from detect_api.vision.track import Track, Tracker
 from detect_api.vision.types import (
+    NO_PLATE,
+    NO_TEXT,
+    PASSED_OVER,
+    TOO_SMALL,
     AnyFrame,
     Box,
     Detection,
@@ -48,9 +50,6 @@ __all__ = ["Engine", "Merge", "evidence", "observe"]
 
 READABLE_HEIGHT = 10.0
 """Plates less tall, in pixels, are not given to the reader: nothing comes of it but guesses."""
-
-NO_PLATE = "no_plate"
-"""The reason of an observation of which the reader is sure that it shows no plate."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _inside(value: float, size: int) -> int:
 
 def _read(observation: Observation, reading: Reading | None) -> Observation:
     if reading is None:
-        return replace(observation, reason="no_text")
+        return replace(observation, reason=NO_TEXT)
     if not reading.text:
         return replace(observation, reason=NO_PLATE)
     return replace(observation, reading=reading, reason=None)
@@ -217,7 +216,6 @@ class Merge:
     min_confidence: float | None
     single_image: bool
     tracker: Tracker
-    frame_height: int = 0
     next_track_id: int = 1
     held: list[Observation] = field(default_factory=list)
 
@@ -237,7 +235,6 @@ class Merge:
         which they became final.
         """
         merged = Merged()
-        self.frame_height = result.height or self.frame_height
         end_seconds -= _ROUNDING
         windows = itertools.groupby(
             (*self.held, *result.observations), key=lambda o: window_of(o.seconds)
@@ -295,7 +292,6 @@ class Merge:
             track.evidence,
             self.next_track_id,
             min_confidence=self.min_confidence,
-            frame_height=self.frame_height,
             sparse=self._sparse(track.evidence.last),
         )
 

@@ -192,12 +192,25 @@ class Reading:
     candidates: tuple[Candidate, ...] = ()
 
 
+PASSED_OVER = "passed_over"
+"""Why an observation has no reading: others show more, so it was not given to the reader."""
+
+TOO_SMALL = "too_small"
+"""It was not given to the reader, whatever the others show: nothing would come of it."""
+
+NO_TEXT = "no_text"
+"""No text came out."""
+
+NO_PLATE = "no_plate"
+"""The reader is sure that it shows no plate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """A plate seen in one frame: where, how sharp, and what was read (if anything).
 
-    ``sharpness`` is comparable between observations of one video only. ``reading`` is None when
-    the plate was too small or no text came out; ``reason`` then says why.
+    ``sharpness`` is comparable between observations of one video only. Where ``reading`` is None
+    ``reason`` says why: PASSED_OVER, TOO_SMALL, NO_TEXT or NO_PLATE.
     """
 
     frame: int
