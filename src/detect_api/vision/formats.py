@@ -66,14 +66,32 @@ class Formats:
             return parts
         return self.known(name.partition("-")[0])
 
-    def weight(self, text: str, region: str | None = None) -> float:
-        """How much likelier a text is for its format than one of no format: at least 1.
 
-        A region that is not known says no more than none.
-        """
-        weight = 1 + (ANYWHERE - 1) * self.world.fits(text)
-        there = max((self.regions[code].fits(text) for code in self.known(region or "")), default=0)
-        return weight * (1 + (THERE - 1) * there)
+def weight(text: str, region: str | None = None) -> float:
+    """How much likelier a text is for its format than one of no format: at least 1.
+
+    A region that is not known says no more than none.
+    """
+    weight = 1 + (ANYWHERE - 1) * formats().world.fits(text)
+    there = _named(region) if region else None
+    return weight if there is None else weight * (1 + (THERE - 1) * there.fits(text))
+
+
+@lru_cache(maxsize=64)
+def _named(name: str) -> Region | None:
+    """All the formats that a region's name stands for, as one."""
+    regions = [formats().regions[code] for code in formats().known(name)]
+    if not regions:
+        return None
+    return Region(
+        common=_either(region.common for region in regions),
+        rare=_either(region.rare for region in regions),
+        source=name,
+    )
+
+
+def _either(expressions: Iterable[re.Pattern[str]]) -> re.Pattern[str]:
+    return re.compile("|".join(dict.fromkeys(e.pattern for e in expressions)))
 
 
 @lru_cache(maxsize=1)
