@@ -54,7 +54,9 @@ class Script:
     def detect(self, images: Sequence[Image], *, still: bool = False) -> list[list[Detection]]:
         raise NotImplementedError
 
-    def read(self, crops: Sequence[Image], *, region: str | None = None) -> list[Reading | None]:
+    def read(
+        self, crops: Sequence[Image], *, region: str | None = None, still: bool = False
+    ) -> list[Reading | None]:
         places = [int(crop[0, 0, 0]) * 256 + int(crop[0, 0, 1]) for crop in crops]
         self.read_places.update(places)
         return [self.observations[place].reading for place in places]

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detect_api.vision.alike import edit_distance
 from detect_api.vision.judge import judge
 from detect_api.vision.types import Observation, Plate, UnreadTrack
 from detect_api.vision.vote import (
     MOST_SPELLINGS,
     Evidence,
-    edit_distance,
     quality_of,
     tempered,
     vote,
@@ -234,7 +234,7 @@ def test_texts_that_no_plate_has_are_told_as_unread(text: str) -> None:
 
 
 def test_a_short_text_must_be_sure() -> None:
-    once = {"confidence": 0.7, "sharpness": 0.6, "height": 60}
+    once: dict[str, Any] = {"confidence": 0.7, "sharpness": 0.6, "height": 60}
     assert isinstance(decide(passing("B42", range(1), **once), sparse=True), UnreadTrack)
     assert isinstance(decide(passing("B42FGH", range(1), **once), sparse=True), Plate)
 

@@ -39,9 +39,11 @@ class SharedEngine(Engine):
         with self.turn:
             return super().find(frame, still=still)
 
-    def read(self, crops: Sequence[Image], *, region: str | None = None) -> list[Reading | None]:
+    def read(
+        self, crops: Sequence[Image], *, region: str | None = None, still: bool = False
+    ) -> list[Reading | None]:
         with self.turn:
-            return super().read(crops, region=region)
+            return super().read(crops, region=region, still=still)
 
 
 @dataclass

@@ -23,7 +23,8 @@ SIDE = 640
 """Longest side in pixels of the picture that the network sees."""
 
 STILL_SIDES = (640, 416)
-"""The same for still pictures, which are looked at twice: the smaller size finds close plates."""
+"""The same for still pictures, where there is time to look twice: the smaller size finds close
+plates."""
 
 LEAST_CONFIDENCE = 0.4
 """Below, what is found is no plate more often than one."""
@@ -57,7 +58,7 @@ class Detector(Protocol):
     def detect(self, images: Sequence[Image], *, still: bool = False) -> list[list[Detection]]:
         """The plates of each picture, surest first, in pixels of that picture.
 
-        ``still``: these are no frames of a video; a second look is worth its time.
+        ``still``: these are no frames of a video, there is time to look at two sizes.
         """
         ...
 

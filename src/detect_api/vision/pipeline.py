@@ -80,17 +80,19 @@ class Engine:
     def find(self, frame: AnyFrame, *, still: bool = False) -> list[tuple[Observation, Image]]:
         """The plates in one frame, not read yet, surest first, each with its picture.
 
-        ``still``: the frame is a picture of its own and no part of a video, so that a second look
-        is worth its time.
+        ``still``: the frame is a picture of its own and no part of a video, so that there is time
+        to look twice.
         """
         small = frame.small
         (detections,) = self.detector.detect([small], still=still)
         fx, fy = frame.width / small.shape[1], frame.height / small.shape[0]
         return [_sighted(frame, _grown(detection, fx, fy)) for detection in detections]
 
-    def read(self, crops: Sequence[Image], *, region: str | None = None) -> list[Reading | None]:
+    def read(
+        self, crops: Sequence[Image], *, region: str | None = None, still: bool = False
+    ) -> list[Reading | None]:
         """What stands on plates; ``region`` is where they are expected to be from."""
-        return self.reader.read(crops, region=region)
+        return self.reader.read(crops, region=region, still=still)
 
     def look(
         self, frame: AnyFrame, *, region: str | None = None, still: bool = False
@@ -98,7 +100,7 @@ class Engine:
         """The plates in one frame, read as far as they are large enough, surest first."""
         found = self.find(frame, still=still)
         crops = [crop for observation, crop in found if observation.reason != TOO_SMALL]
-        readings = iter(self.read(crops, region=region))
+        readings = iter(self.read(crops, region=region, still=still))
         seen = [o if o.reason == TOO_SMALL else _read(o, next(readings)) for o, _ in found]
         return [o for o in seen if o.reason != NO_PLATE]
 
