@@ -17,7 +17,7 @@ from detect_api.vision.models import shipped
 from detect_api.vision.runtime import FloatArray, Network, load
 from detect_api.vision.types import Box, Detection, Image, ModelInfo, Point
 
-MODEL = "detector.onnx"
+MODEL = "detector.int8.onnx"
 
 SIDE = 640
 """Longest side in pixels of the picture that the network sees."""
@@ -83,7 +83,7 @@ class PlateDetector:
     def load(cls, *, threads: int = 1, device: str = "CPU", side: int = SIDE) -> PlateDetector:
         """Raises ``Unavailable`` if the model cannot be loaded (see ``runtime.load``)."""
         path, digest = shipped(MODEL)
-        network = load(path, sha256=digest, threads=threads, device=device, bf16=True)
+        network = load(path, sha256=digest, threads=threads, device=device)
         return cls(network, side=side)
 
     @property

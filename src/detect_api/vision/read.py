@@ -16,7 +16,7 @@ import numpy as np
 from detect_api.vision import ctc
 from detect_api.vision.alike import edit_distance, look_alike
 from detect_api.vision.confidence import Calibration, Signs, shipped_calibration
-from detect_api.vision.crop import without_margin
+from detect_api.vision.crop import sharpness, without_margin
 from detect_api.vision.formats import weight
 from detect_api.vision.general import GeneralReader, Opinion
 from detect_api.vision.models import shipped
@@ -76,12 +76,14 @@ class Reader(Protocol):
 class Finding:
     """What a crop may say: (text, probability) pairs, likeliest first, summing to at most 1.
 
-    ``characters`` are those of the first text, ``signs`` tell how far to trust it.
+    ``characters`` are those of the first text, ``signs`` tell how far to trust it. ``legible``: if
+    there were a text, it could be read.
     """
 
     texts: tuple[tuple[str, float], ...]
     characters: tuple[CharacterScores, ...]
     signs: Signs
+    legible: bool
 
 
 class PlateReader:
@@ -146,12 +148,13 @@ class PlateReader:
                 agreed = look_alike(texts[0][0]) == look_alike(opinion.text)
         text, probability = texts[0]
         signs = Signs(probability, agreed, float(crop.shape[0]))
-        return Finding(texts, _characters(looks, text), signs)
+        return Finding(texts, _characters(looks, text), signs, _legible(crop))
 
     def _reading(self, finding: Finding) -> Reading | None:
         (text, probability), *others = finding.texts
         if not text:
-            return None
+            refused = probability >= SURE and finding.legible
+            return Reading("", round(probability, 6), ()) if refused else None
         confidence = self._calibration.confidence(finding.signs)
         share = (1 - confidence) / max(1 - probability, 1e-9)
         rest = [(t, min(p * share, confidence)) for t, p in others[: MOST_CANDIDATES - 1] if t]
@@ -162,6 +165,14 @@ class PlateReader:
             finding.characters,
             tuple(Candidate(t, round(p, 6)) for t, p in candidates),
         )
+
+
+LEGIBLE_HEIGHT, LEGIBLE_SHARPNESS = 20, 0.15
+"""Crops so tall in pixels and so sharp (``crop.sharpness``) are read if there is a text."""
+
+
+def _legible(crop: Image) -> bool:
+    return crop.shape[0] >= LEGIBLE_HEIGHT and sharpness(crop) >= LEGIBLE_SHARPNESS
 
 
 class _Look:
