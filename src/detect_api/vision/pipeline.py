@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
+import numpy as np
 
 from detect_api.vision import still, wire
 from detect_api.vision.choose import (
@@ -23,6 +24,7 @@ from detect_api.vision.choose import (
 from detect_api.vision.crop import evidence, rectify, sharpness
 from detect_api.vision.detect import Detector, PlateDetector
 from detect_api.vision.judge import judge
+from detect_api.vision.lean import detection_size
 from detect_api.vision.read import PlateReader, Reader
 from detect_api.vision.track import Track, Tracker
 from detect_api.vision.types import (
@@ -83,7 +85,7 @@ class Engine:
         ``still``: the frame is a picture of its own and no part of a video, so that there is time
         to look twice.
         """
-        small = frame.small
+        small = frame.small if still else _small(frame)
         (detections,) = self.detector.detect([small], still=still)
         fx, fy = frame.width / small.shape[1], frame.height / small.shape[0]
         return [_sighted(frame, _grown(detection, fx, fy)) for detection in detections]
@@ -103,6 +105,15 @@ class Engine:
         readings = iter(self.read(crops, region=region, still=still))
         seen = [o if o.reason == TOO_SMALL else _read(o, next(readings)) for o, _ in found]
         return [o for o in seen if o.reason != NO_PLATE]
+
+
+def _small(frame: AnyFrame) -> Image:
+    """The frame in the size in which plates are looked for, whatever it comes in."""
+    size = detection_size(frame.width, frame.height)
+    small = frame.small
+    if small.shape[1::-1] != size:
+        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return small
 
 
 def _grown(detection: Detection, fx: float, fy: float) -> Detection:
