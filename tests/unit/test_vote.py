@@ -239,6 +239,12 @@ def test_a_short_text_must_be_sure() -> None:
     assert isinstance(decide(passing("B42FGH", range(1), **once), sparse=True), Plate)
 
 
+def test_words_must_have_been_found_surely() -> None:
+    assert isinstance(decide(passing("LOVE", range(20), detection=0.75)), Plate)
+    assert decide(passing("PARKING", range(20), detection=0.65)) is None
+    assert isinstance(decide(passing("PARK1NG", range(20), detection=0.65)), Plate)
+
+
 def test_what_the_reader_refuses_is_no_plate() -> None:
     refused = [
         dataclasses.replace(o, reason="no_plate") for o in passing(None, range(20), detection=0.95)
