@@ -74,31 +74,23 @@ def evaluate(
 
 
 def _pictures(path: Path, settings: Settings, progress: Advance, *, region_given: bool) -> Report:
-    from collections.abc import Sequence
-
-    from detect_api.cli.local_run import observe_file
     from detect_api.evaluation import labels, run
     from detect_api.evaluation.report import Report
     from detect_api.evaluation.timing import TimedEngine
     from detect_api.vision.pipeline import Engine
-    from detect_api.vision.types import Parameters, Plate, UnreadTrack
 
     known = labels.pictures(path)
     engine = TimedEngine.of(
         Engine.load(threads=settings.worker_threads or 1, device=settings.device)
     )
-
-    def read(image: Path, region: str | None) -> Sequence[Plate | UnreadTrack]:
-        return observe_file(image, Parameters(region=region), settings, engine, images=True).tracks
-
     report = Report(engine.models)
     total = len(known) * (1 + region_given)
-    for answer in run.over_pictures(known, read):
+    for answer in run.over_pictures(known, engine):
         report.answers.append(answer)
         progress(len(report.answers), total, answer.label.set)
     report.milliseconds = engine.times.milliseconds()
     if region_given:
-        for answer in run.over_pictures(known, read, with_region=True):
+        for answer in run.over_pictures(known, engine, with_region=True):
             report.with_region.append(answer)
             progress(len(report.answers) + len(report.with_region), total, answer.label.set)
     return report

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from detect_api.core.errors import DetectApiError
+from detect_api.vision.formats import formats
 from detect_api.vision.types import Box
 
 
 class LabelError(DetectApiError):
-    """A labels file cannot be used."""
+    """A labels file, or a picture that it names, cannot be used."""
+
+    code = "labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class PictureLabel:
     """One plate of a picture: where it is and what it says.
 
     ``accepted`` are all texts that count as right. ``set`` groups pictures in the tables.
-    ``region`` is where the plate is from, if that is told.
+    ``region`` is where the plate is from, if that is known.
     """
 
     set: str
@@ -41,7 +44,8 @@ class VideoLabel:
 
 def pictures(path: Path) -> list[PictureLabel]:
     """Lines with ``image``, ``box`` [x1, y1, x2, y2] and ``text``, perhaps ``set``, ``also_ok``
-    and ``region``. Raises LabelError and OSError.
+    and ``region``. A set whose name ends in a region's, as in ``openalpr_us``, is from there.
+    Raises LabelError and OSError.
     """
     return [
         PictureLabel(
@@ -49,10 +53,15 @@ def pictures(path: Path) -> list[PictureLabel]:
             image=path.parent / _field(path, number, row, "image"),
             box=_box(path, number, row),
             accepted=(_field(path, number, row, "text"), *row.get("also_ok", ())),
-            region=row.get("region"),
+            region=_region(row),
         )
         for number, row in _rows(path)
     ]
+
+
+def _region(row: dict[str, Any]) -> str | None:
+    name = row.get("region") or str(row.get("set", "")).rpartition("_")[2]
+    return name if formats().known(name) else None
 
 
 def videos(path: Path) -> list[VideoLabel]:
@@ -80,7 +89,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         found = True
         yield number, row
     if not found:
-        raise LabelError(f"{path} has no labels in it: name another file.", code="labels")
+        raise LabelError(f"{path} has no labels in it: name another file.")
 
 
 def _field(path: Path, number: int, row: dict[str, Any], name: str) -> Any:
@@ -98,4 +107,4 @@ def _box(path: Path, number: int, row: dict[str, Any]) -> Box:
 
 
 def _wrong(path: Path, number: int, what: str) -> LabelError:
-    return LabelError(f"Line {number} of {path} cannot be used: {what}.", code="labels")
+    return LabelError(f"Line {number} of {path} cannot be used: {what}.")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from detect_api.evaluation.labels import PictureLabel
+from detect_api.vision.alike import look_alike
 from detect_api.vision.track import iou
 from detect_api.vision.types import Box, Plate, UnreadTrack
 
@@ -33,13 +34,6 @@ FALSE_LENGTH = 4
 
 SURE = (0.8, 0.9, 1.0)
 """The parts of a set, surest answers first, for which the rejection curve is told."""
-
-_FOLD = str.maketrans("OI", "01")
-
-
-def folded(text: str) -> str:
-    """The text with O and I as 0 and 1: some national plates do not tell them apart."""
-    return text.translate(_FOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +62,8 @@ class Answer:
     @property
     def folded(self) -> bool:
         """The same with O and 0, I and 1 alike."""
-        accepted = {folded(text) for text in self.label.accepted}
-        return self.text is not None and folded(self.text) in accepted
+        accepted = {look_alike(text) for text in self.label.accepted}
+        return self.text is not None and look_alike(self.text) in accepted
 
 
 def answer(

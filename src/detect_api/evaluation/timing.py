@@ -64,9 +64,11 @@ class TimedReader:
     def models(self) -> tuple[ModelInfo, ...]:
         return self._reader.models
 
-    def read(self, crops: Sequence[Image], *, region: str | None = None) -> list[Reading | None]:
+    def read(
+        self, crops: Sequence[Image], *, region: str | None = None, still: bool = False
+    ) -> list[Reading | None]:
         started = time.perf_counter()
-        readings = self._reader.read(crops, region=region)
+        readings = self._reader.read(crops, region=region, still=still)
         self._times.reader += time.perf_counter() - started
         self._times.crops += len(crops)
         return readings

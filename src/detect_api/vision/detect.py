@@ -17,13 +17,14 @@ from detect_api.vision.models import shipped
 from detect_api.vision.runtime import FloatArray, Network, load
 from detect_api.vision.types import Box, Detection, Image, ModelInfo, Point
 
-MODEL = "detector.onnx"
+MODEL = "detector.int8.onnx"
 
 SIDE = 640
 """Longest side in pixels of the picture that the network sees."""
 
 STILL_SIDES = (640, 416)
-"""The same for still pictures, which are looked at twice: the smaller size finds close plates."""
+"""The same for still pictures, where there is time to look twice: the smaller size finds close
+plates."""
 
 LEAST_CONFIDENCE = 0.4
 """Below, what is found is no plate more often than one."""
@@ -57,7 +58,7 @@ class Detector(Protocol):
     def detect(self, images: Sequence[Image], *, still: bool = False) -> list[list[Detection]]:
         """The plates of each picture, surest first, in pixels of that picture.
 
-        ``still``: these are no frames of a video; a second look is worth its time.
+        ``still``: these are no frames of a video, there is time to look at two sizes.
         """
         ...
 
@@ -82,7 +83,7 @@ class PlateDetector:
     def load(cls, *, threads: int = 1, device: str = "CPU", side: int = SIDE) -> PlateDetector:
         """Raises ``Unavailable`` if the model cannot be loaded (see ``runtime.load``)."""
         path, digest = shipped(MODEL)
-        network = load(path, sha256=digest, threads=threads, device=device, bf16=True)
+        network = load(path, sha256=digest, threads=threads, device=device)
         return cls(network, side=side)
 
     @property

@@ -1,70 +1,57 @@
-"""Reading the text of a plate from its crop.
+"""A second opinion: the general text recogniser PP-OCRv6, as the package ``rapidocr`` ships it.
 
-``Reader`` is what the pipeline asks for. It is filled for now by ``LineReader``: the general
-recogniser of PP-OCRv6, restricted to [A-Z0-9], with rules on what is surely no plate's text. A
-reader trained on plates replaces it behind the same interface.
+It was trained on text of every kind and errs in other ways than a reader of plates, so that what
+both read alike is right almost always. It is slower, so only doubtful plates are shown to it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import math
-import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detect_api.core.errors import Unavailable
-from detect_api.vision.crop import sharpness
-from detect_api.vision.detect import rapidocr_model
+from detect_api.vision.ctc import ALPHABET
 from detect_api.vision.runtime import FloatArray, Network, load
-from detect_api.vision.types import CharacterScores, Image, ModelInfo, Reading
+from detect_api.vision.types import Image, ModelInfo
 
 MODEL = "PP-OCRv6_rec_small.onnx"
 MODEL_SHA256 = "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884"
 
-ALPHABET = string.digits + string.ascii_uppercase
 
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the general recogniser reads, [A-Z0-9] only.
 
-class Reader(Protocol):
-    """Reads the text of plates.
-
-    What is read from a crop depends on that crop alone, bit for bit, whatever other crops are
-    given with it.
+    ``confidence`` is the geometric mean of its characters' probabilities, 0 where it reads nothing.
     """
 
-    @property
-    def models(self) -> tuple[ModelInfo, ...]: ...
-
-    def read(self, crops: Sequence[Image]) -> list[Reading | None]:
-        """The text of each crop: None where none came out.
-
-        A crop holds one plate, upright, of one or two rows; the upper row is read first. A reading
-        with the empty text says that the reader is sure: what stands there belongs to no plate.
-        """
-        ...
+    text: str
+    confidence: float
 
 
-class LineReader:
-    """The text recogniser of PP-OCRv6 (small) as a plate reader."""
+class GeneralReader:
+    """The text recogniser of PP-OCRv6 (small)."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._symbols = _symbols(network.metadata)
+        symbols = _symbols(network.metadata)
         self._columns = [
-            np.array([i for i, s in enumerate(self._symbols) if FOLD.get(s) == character])
+            np.array([i for i, s in enumerate(symbols) if FOLD.get(s) == character])
             for character in ALPHABET
         ]
-        self._other = np.array([s not in FOLD for s in self._symbols])
-        self._other[0] = False
+        self._others = np.array([i for i, s in enumerate(symbols) if i and s not in FOLD])
 
     @classmethod
-    def load(cls, *, threads: int = 1, device: str = "CPU") -> LineReader:
+    def load(cls, *, threads: int = 1, device: str = "CPU") -> GeneralReader:
         """Raises ``Unavailable`` if the model cannot be loaded (see ``runtime.load``)."""
         path = rapidocr_model(MODEL)
         return cls(load(path, sha256=MODEL_SHA256, threads=threads, device=device))
@@ -73,65 +60,49 @@ class LineReader:
     def models(self) -> tuple[ModelInfo, ...]:
         return (self._network.info,)
 
-    def read(self, crops: Sequence[Image]) -> list[Reading | None]:
-        return [self._read(crop) for crop in crops]
-
-    def _read(self, crop: Image) -> Reading | None:
+    def read(self, crop: Image) -> Opinion:
+        """The text of a plate, upright and cut to its edges, of one or two rows."""
         height, width = crop.shape[:2]
-        if height < 4 or width < 4:
-            return None
         rows = [self._line(crop)] if width > TWO_ROWS * height else []
         if width <= ONE_ROW * height and _worth(rows) < ENOUGH:
             rows = max(rows, [self._line(row) for row in split_rows(crop)], key=_worth)
-        reading = _joined(rows)
-        if _no_plate(rows, reading, crop):
-            return Reading("", reading.confidence if reading else 0.0, ())
-        return reading
+        return _joined(rows)
 
-    def _line(self, row: Image) -> Line:
-        return self._decode(self._network.run(_input(row))[0].astype(np.float64))
+    def _line(self, row: Image) -> list[tuple[str, float]]:
+        """The characters of one row with their probabilities."""
+        return self._decode(self._network.run(_input(row))[0])
 
-    def _decode(self, steps: NDArray[np.float64]) -> Line:
+    def _decode(self, steps: FloatArray) -> list[tuple[str, float]]:
         """Collapse CTC steps (shape (steps, symbols), probabilities; symbol 0 is the blank).
 
         Best path (Graves et al. 2006, section 3.2), on the 36 characters with their lower case
-        and look-alikes added up, every other symbol on its own. The probabilities of a character
-        are the largest that its steps give.
+        and look-alikes added up; every other symbol together is one that is left out.
         """
-        wanted = np.stack([steps[:, columns].sum(axis=1) for columns in self._columns], axis=1)
-        others = np.where(self._other, steps, 0)
-        other = others.argmax(axis=1)
-        table = np.column_stack([steps[:, 0], wanted, others.max(axis=1)])
-        path = table.argmax(axis=1)
-        raw: list[str] = []
-        characters: list[CharacterScores] = []
-        doubt = 0.0
-        for start, end in _runs(np.where(path == 37, 37 + other, path)):
-            kind = int(path[start])
-            if kind == 0:
-                continue
-            peak = start + int(table[start:end, kind].argmax())
-            if kind == 37:
-                raw.append(self._symbols[int(other[peak])])
-                doubt += 1 - float(table[peak, 37])
-                continue
-            shapes = self._columns[kind - 1]
-            raw.append(self._symbols[int(shapes[steps[peak, shapes].argmax()])])
-            characters.append(_scores(wanted[start:end].max(axis=0)))
-        return Line("".join(raw), tuple(characters), doubt)
+        wanted = [steps[:, columns].sum(axis=1) for columns in self._columns]
+        table = np.column_stack([steps[:, 0], *wanted, steps[:, self._others].max(axis=1)])
+        path = table.argmax(axis=1).tolist()
+        characters, start = [], 0
+        for kind, run in itertools.groupby(path):
+            end = start + len(list(run))
+            if 0 < kind <= len(ALPHABET):
+                characters.append((ALPHABET[kind - 1], float(table[start:end, kind].max())))
+            start = end
+        return characters
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One row as the recogniser has it.
+def rapidocr_model(name: str) -> Path:
+    """Where the ``rapidocr`` wheel keeps a model file.
 
-    ``raw`` is what is written there in any script, ``characters`` those of it that are [A-Z0-9],
-    ``doubt`` how much the other symbols of ``raw`` fall short of certainty, added up.
+    The package is located without importing it: importing would configure logging and pull in
+    its own inference session.
     """
-
-    raw: str
-    characters: tuple[CharacterScores, ...]
-    doubt: float
+    spec = importlib.util.find_spec("rapidocr")
+    if spec is None or not spec.submodule_search_locations:
+        raise Unavailable(
+            "The package rapidocr, which carries a model, is not installed: pip install rapidocr.",
+            code="model_unavailable",
+        )
+    return Path(spec.submodule_search_locations[0]) / "models" / name
 
 
 def _symbols(metadata: Mapping[str, str]) -> list[str]:
@@ -155,61 +126,6 @@ FOLD: dict[str, str] = {
     **dict(zip("АВЕКМНОРСТУХ", "ABEKMHOPCTYX", strict=True)),  # noqa: RUF001
 }
 """Which character of [A-Z0-9] a symbol of the recogniser stands for."""
-
-SURE = 0.75
-"""From this confidence on, a line that is no plate by its text counts as no plate."""
-
-LEGIBLE_HEIGHT, LEGIBLE_SHARPNESS, LEGIBLE_CONFIDENCE = 16, 0.15, 0.5
-"""Rows so tall and so sharp (``crop.sharpness``) are read with that confidence if they are text."""
-
-_LOOK_ALIKE = set("ckosuvwxzpiml")
-_CLOCK = re.compile(r"\d\s*[:：]\s*\d")  # noqa: RUF001
-_DATE = re.compile(r"(?<!\d)(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})(?!\d)")
-_LINK = re.compile(r"www\.|\.com|https?:|@|%|km/h|mph", re.IGNORECASE)
-
-
-def no_plate(line: str) -> bool:
-    """Whether a line as written is surely no plate's text: a clock, a date, words, an address.
-
-    Told by what plates do not bear: a colon between digits, a date with its four-digit year,
-    lower-case letters that look unlike their capitals, mostly letters of other scripts, or no
-    digit at all.
-    """
-    if _CLOCK.search(line) or _DATE.search(line) or _LINK.search(line):
-        return True
-    lower = sum(c.islower() and c not in _LOOK_ALIKE for c in line)
-    foreign = sum(c.isalnum() and c not in FOLD for c in line)
-    known = sum(c in FOLD for c in line)
-    if lower >= 3 or foreign > max(1, known // 2):
-        return True
-    return not any(c.isdigit() for c in line)
-
-
-def _runs(path: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """(start, end) of each stretch of equal entries."""
-    cuts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
-    return list(itertools.pairwise(cuts))
-
-
-KEPT_SCORES = 5
-LEAST_SCORE = 1e-4
-
-
-def _scores(probabilities: NDArray[np.float64]) -> CharacterScores:
-    """The best few characters of one place; ``probabilities`` follows ``ALPHABET``."""
-    total = max(1.0, float(probabilities.sum()))
-    order = np.argsort(-probabilities, kind="stable")[:KEPT_SCORES].tolist()
-    ranked = [(ALPHABET[i], round(float(probabilities[i]) / total, 6)) for i in order]
-    return CharacterScores(tuple(p for i, p in enumerate(ranked) if i == 0 or p[1] >= LEAST_SCORE))
-
-
-def _mean(probabilities: Sequence[float]) -> float:
-    """The geometric mean, 0 for none."""
-    if not probabilities:
-        return 0.0
-    logs = [math.log(max(p, 1e-6)) for p in probabilities]
-    return round(math.exp(math.fsum(logs) / len(logs)), 6)
-
 
 # The network was trained on lines 48 pixels high, padded on the right with mid-grey. Widths go
 # up to the next of a few, so that what is read does not depend on what is read beside it.
@@ -242,39 +158,27 @@ def split_rows(crop: Image) -> tuple[Image, Image]:
     """Cut a two-row crop where the fewest vertical strokes cross, near the middle."""
     height = crop.shape[0]
     gray = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
-    ink = np.abs(cv2.Sobel(gray, cv2.CV_32F, 1, 0)).mean(axis=1).reshape(-1, 1)
-    ink = cv2.blur(ink, (1, max(1, height // 12)), borderType=cv2.BORDER_REPLICATE).ravel()
+    ink: NDArray[np.float32] = np.abs(cv2.Sobel(gray, cv2.CV_32F, 1, 0)).mean(axis=1)
+    smooth = cv2.blur(
+        ink.reshape(-1, 1), (1, max(1, height // 12)), borderType=cv2.BORDER_REPLICATE
+    ).ravel()
     first, last = round(height * 0.3), max(round(height * 0.7), round(height * 0.3) + 1)
-    cut = first + int(ink[first:last].argmin())
+    cut = first + int(smooth[first:last].argmin())
     margin = max(1, round(height * 0.03))
     return crop[: cut + margin], crop[max(0, cut - margin) :]
 
 
-def _joined(rows: Sequence[Line]) -> Reading | None:
+def _joined(rows: Sequence[list[tuple[str, float]]]) -> Opinion:
     """The rows, from the top, as one text."""
-    characters = tuple(scores for row in rows for scores in row.characters)
+    characters = [character for row in rows for character in row]
     if not characters:
-        return None
-    confidence = _mean([scores.best[1] for scores in characters])
-    return Reading("".join(s.best[0] for s in characters), confidence, characters)
+        return Opinion("", 0.0)
+    logs = [math.log(max(p, 1e-6)) for _, p in characters]
+    text = "".join(character for character, _ in characters)
+    return Opinion(text, round(math.exp(math.fsum(logs) / len(logs)), 6))
 
 
-def _worth(rows: Sequence[Line]) -> float:
+def _worth(rows: Sequence[list[tuple[str, float]]]) -> float:
     """How much of a plate a reading gives; six characters are worth as much as more."""
-    reading = _joined(rows)
-    return 0.0 if reading is None else reading.confidence * min(len(reading.text), 6)
-
-
-def _no_plate(rows: Sequence[Line], reading: Reading | None, crop: Image) -> bool:
-    """Whether it is sure that the crop shows no plate.
-
-    Either the text was read well and is not a plate's; or it should be legible, large and sharp
-    as it is, and still no text of the alphabet comes out.
-    """
-    raw = " ".join(row.raw for row in rows)
-    confidence = reading.confidence if reading else 0.0
-    doubt = sum(row.doubt for row in rows)
-    if raw.strip() and confidence >= SURE and doubt <= 0.5 * len(raw) and no_plate(raw):
-        return True
-    legible = crop.shape[0] >= LEGIBLE_HEIGHT * len(rows) and sharpness(crop) >= LEGIBLE_SHARPNESS
-    return legible and (confidence < LEGIBLE_CONFIDENCE or len(reading.text if reading else "") < 3)
+    opinion = _joined(rows)
+    return opinion.confidence * min(len(opinion.text), 6)

@@ -71,14 +71,14 @@ class Engine:
     ) -> list[Observation]:
         """The plates in one frame, surest first.
 
-        ``region`` is where plates are expected to be from. ``still``: the frame is a picture of its
-        own and no part of a video, so that a second look is worth its time.
+        ``region`` is where plates are expected to be from. ``still``: the frame is a
+        picture of its own and no part of a video, so that there is time to look twice.
         """
         (detections,) = self.detector.detect([frame.image], still=still)
         crops = [rectify(frame.image, detection.corners) for detection in detections]
         readable = [crop.shape[0] >= READABLE_HEIGHT for crop in crops]
         large = [c for c, r in zip(crops, readable, strict=True) if r]
-        found = iter(self.reader.read(large, region=region))
+        found = iter(self.reader.read(large, region=region, still=still))
         observations = []
         for detection, crop, tall in zip(detections, crops, readable, strict=True):
             reading = next(found) if tall else None

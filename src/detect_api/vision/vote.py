@@ -16,7 +16,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from detect_api.vision.read import ALPHABET
+from detect_api.vision.alike import edit_distance
+from detect_api.vision.ctc import ALPHABET
 from detect_api.vision.types import Box, Candidate, CharacterScores, Moment, Observation
 
 LENGTHS = range(4, 11)
@@ -61,18 +62,6 @@ def quality_of(observation: Observation) -> float:
     size = height / (height + 12)
     sharp = observation.sharpness / (observation.sharpness + 0.1)
     return size * sharp * level * math.sqrt(max(0.0, observation.detection_confidence))
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Levenshtein's distance: insertions, deletions and substitutions from a to b."""
-    if a == b:
-        return 0
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        previous, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
-    return row[-1]
 
 
 @dataclass(slots=True)

@@ -24,6 +24,10 @@ InputArray = NDArray[np.float32] | NDArray[np.uint8]
 """float32 or uint8, whichever the model's input is."""
 
 
+QUANTISED = ".int8"
+"""How the name of a model file ends, before its suffix, if its layers compute in eight bits."""
+
+
 class Network(Protocol):
     """One model with one input and one output.
 
@@ -50,9 +54,9 @@ def load(
     """Load a model file for inference with ``threads`` threads.
 
     ``bf16``: compute in bfloat16 where OpenVINO's device has instructions for it, else in float32;
-    ``Network.info`` says which it is. Raises ``Unavailable`` (code ``model_unavailable``) if the
-    file is missing or is not the one whose digest is given, or if the device or its library is not
-    there.
+    ``Network.info`` says which it is, or that the file is quantised. Raises ``Unavailable`` (code
+    ``model_unavailable``) if the file is missing or is not the one whose digest is given, or if
+    the device or its library is not there.
     """
     info = verify(path, sha256)
     if device.lower() == "onnx" or device.lower().startswith("onnx:"):
@@ -81,4 +85,5 @@ def verify(path: Path, sha256: str) -> ModelInfo:
             "pinned: install the package again from requirements.lock.",
             code="model_unavailable",
         )
-    return ModelInfo(name=path.stem, sha256=found)
+    precision = "int8" if path.stem.endswith(QUANTISED) else "f32"
+    return ModelInfo(path.stem.removesuffix(QUANTISED), found, precision)

@@ -27,16 +27,16 @@ class OpenVinoNetwork:
     ) -> None:
         core = openvino.Core()
         try:
-            precision = "bf16" if bf16 and _has_bf16(core, device) else "f32"
+            hint = "bf16" if bf16 and _has_bf16(core, device) else "f32"
             model = core.read_model(path)
-            compiled = core.compile_model(model, device, _config(device, threads, precision))
+            compiled = core.compile_model(model, device, _config(device, threads, hint))
         except RuntimeError as error:
             raise Unavailable(
                 f"OpenVINO cannot load {path.name} on the device {device!r}: set DEVICE to one of "
                 f"{', '.join(core.available_devices)} (or to onnx, for ONNX Runtime).",
                 code="model_unavailable",
             ) from error
-        self._info = replace(info, precision=precision)
+        self._info = info if info.precision == "int8" else replace(info, precision=hint)
         self._metadata = _metadata(model)
         self._request = compiled.create_infer_request()
 
@@ -57,8 +57,8 @@ def _has_bf16(core: openvino.Core, device: str) -> bool:
     return "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES")
 
 
-def _config(device: str, threads: int, precision: str) -> dict[str, Any]:
-    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
+def _config(device: str, threads: int, hint: str) -> dict[str, Any]:
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
     if device.upper() == "CPU":
         config |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     return config
