@@ -66,8 +66,16 @@ def observe_file(
                     words = f"{plates} plates, {run.detections + seen} detections"
                     on_progress(so_far, len(wanted), words)
 
-            with closing(decode.frames(source, segment, numbers, run.info, limits)) as reader:
-                result = pipeline.observe(reader, engine, expected=len(numbers), on_progress=report)
+            frames = decode.lean_frames(source, segment, numbers, run.info, limits)
+            with closing(frames) as reader:
+                result = pipeline.observe(
+                    reader,
+                    engine,
+                    expected=len(numbers),
+                    region=parameters.region,
+                    still=images,
+                    on_progress=report,
+                )
             run.processed_frames += result.processed_frames
             run.frames_with_detections += result.frames_with_detections
             run.detections += len(result.observations)

@@ -79,20 +79,26 @@ def _packages(settings: Settings) -> Check:
 
 
 def _models() -> Iterator[Check]:
-    from detect_api.vision import detect, read
+    from detect_api.vision import detect, general, read
+    from detect_api.vision.models import shipped
     from detect_api.vision.runtime import load
 
-    for module in (detect, read):
+    for name in (detect.MODEL, read.MODEL, general.MODEL):
+        own = name != general.MODEL
         try:
-            path = detect.rapidocr_model(module.MODEL)
-            load(path, sha256=module.MODEL_SHA256, threads=1, device="CPU")
+            path, digest = (
+                shipped(name) if own else (general.rapidocr_model(name), general.MODEL_SHA256)
+            )
+            load(path, sha256=digest, threads=1, device="CPU")
         except (DetectApiError, OSError, RuntimeError) as error:
+            package = "detect-api" if own else "rapidocr"
             yield Check(
-                f"model {module.MODEL}", "fail", str(error),
-                "Install the package that carries it again: pip install --force-reinstall rapidocr",
+                f"model {name}", "fail", str(error),
+                f"Install the package that carries it again: pip install --force-reinstall "
+                f"{package}",
             )  # fmt: skip
         else:
-            yield Check(f"model {module.MODEL}", "ok", "loads, its digest is right")
+            yield Check(f"model {name}", "ok", "loads, its digest is right")
 
 
 def _disk(root: Path) -> Iterator[Check]:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from detect_api.vision.alike import edit_distance
 from detect_api.vision.types import Box, Observation
-from detect_api.vision.vote import LENGTHS, Evidence, edit_distance, quality_of
+from detect_api.vision.vote import LENGTHS, Evidence, quality_of
 
 SURE_DETECTION = 0.6
 """Detections from here on are matched first."""

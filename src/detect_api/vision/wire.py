@@ -24,7 +24,7 @@ from detect_api.vision.types import (
     UnreadTrack,
 )
 
-VERSION = 1
+VERSION = 2
 """Raised when a dataclass that is stored changes its fields."""
 
 T = TypeVar("T")

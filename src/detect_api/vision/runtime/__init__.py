@@ -20,6 +20,13 @@ from detect_api.vision.types import ModelInfo
 
 FloatArray = NDArray[np.float32]
 
+InputArray = NDArray[np.float32] | NDArray[np.uint8]
+"""float32 or uint8, whichever the model's input is."""
+
+
+QUANTISED = ".int8"
+"""How the name of a model file ends, before its suffix, if its layers compute in eight bits."""
+
 
 class Network(Protocol):
     """One model with one input and one output.
@@ -36,16 +43,20 @@ class Network(Protocol):
         """The key/value pairs that the model file carries beside its weights."""
         ...
 
-    def run(self, array: FloatArray) -> FloatArray:
+    def run(self, array: InputArray) -> FloatArray:
         """The output for one input array. The caller owns what is returned."""
         ...
 
 
-def load(path: Path, *, sha256: str, threads: int = 1, device: str = "CPU") -> Network:
+def load(
+    path: Path, *, sha256: str, threads: int = 1, device: str = "CPU", bf16: bool = False
+) -> Network:
     """Load a model file for inference with ``threads`` threads.
 
-    Raises ``Unavailable`` (code ``model_unavailable``) if the file is missing or is not the one
-    whose digest is given, or if the device or its library is not there.
+    ``bf16``: compute in bfloat16 where OpenVINO's device has instructions for it, else in float32;
+    ``Network.info`` says which it is, or that the file is quantised. Raises ``Unavailable`` (code
+    ``model_unavailable``) if the file is missing or is not the one whose digest is given, or if
+    the device or its library is not there.
     """
     info = verify(path, sha256)
     if device.lower() == "onnx" or device.lower().startswith("onnx:"):
@@ -54,7 +65,7 @@ def load(path: Path, *, sha256: str, threads: int = 1, device: str = "CPU") -> N
         return OnnxNetwork(path, info, threads=threads, provider=device[5:] or "cpu")
     from detect_api.vision.runtime.openvino import OpenVinoNetwork
 
-    return OpenVinoNetwork(path, info, threads=threads, device=device)
+    return OpenVinoNetwork(path, info, threads=threads, device=device, bf16=bf16)
 
 
 def verify(path: Path, sha256: str) -> ModelInfo:
@@ -74,4 +85,5 @@ def verify(path: Path, sha256: str) -> ModelInfo:
             "pinned: install the package again from requirements.lock.",
             code="model_unavailable",
         )
-    return ModelInfo(name=path.stem, sha256=found)
+    precision = "int8" if path.stem.endswith(QUANTISED) else "f32"
+    return ModelInfo(path.stem.removesuffix(QUANTISED), found, precision)

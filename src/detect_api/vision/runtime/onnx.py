@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from detect_api.core.errors import Unavailable
-from detect_api.vision.runtime import FloatArray
+from detect_api.vision.runtime import FloatArray, InputArray
 from detect_api.vision.types import ModelInfo
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -48,6 +48,6 @@ class OnnxNetwork:
     def metadata(self) -> Mapping[str, str]:
         return self._metadata
 
-    def run(self, array: FloatArray) -> FloatArray:
+    def run(self, array: InputArray) -> FloatArray:
         (result,) = self._session.run(None, {self._input: np.ascontiguousarray(array)})
         return np.asarray(result, dtype=np.float32)
