@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect_api.vision.judge import judge, plate_text
 from detect_api.vision.alike import edit_distance
+from detect_api.vision.judge import judge, plate_text
 from detect_api.vision.types import Observation, Plate, UnreadTrack
 from detect_api.vision.vote import (
     MOST_SPELLINGS,
