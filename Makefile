@@ -1,8 +1,9 @@
-# Words: demo serve test lint fix bench docs clean lock. Each installs what it needs.
+# Words: demo serve test lint fix bench peers accuracy docs clean lock. Each installs what it needs.
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The first Python that will do; another one: make PYTHON=/path/to/python
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -10,9 +11,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && exit; done; echo python3)
 UV ?= uv
 VIDEO ?=
+LABELS ?= ../shared/data/plates_val/labels.jsonl
 ARGS ?=
 
-.PHONY: help demo serve test lint fix bench docs clean lock
+.PHONY: help demo serve test lint fix bench peers accuracy docs clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +23,8 @@ help:
 	@echo "make test                all checks and tests (some of them: ARGS='tests/unit -k form')"
 	@echo "make lint | fix          checks only | mend what can be mended"
 	@echo "make bench               speed and memory, each beside its floor"
+	@echo "make accuracy            accuracy beside other readers, into docs/ACCURACY.md"
+	@echo "make peers               install those other readers into $(PEERS)"
 	@echo "make docs                do the docs name every setting, route and option?"
 	@echo "make lock [ARGS=-U]      write requirements.lock for pyproject.toml; -U: newer versions"
 	@echo "make clean               remove .venv and all caches"
@@ -47,11 +51,23 @@ fix: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
 
+# The other readers are no part of the product: they have an environment of their own.
+accuracy: $(STAMP) peers
+	@$(BIN)/python -m bench.accuracy $(LABELS) $(ARGS)
+
+peers: $(PEERS)/.installed
+
+$(PEERS)/.installed: bench/peers/requirements.txt
+	@echo "Installing other plate readers into $(PEERS) (once; 800 MB)"
+	@test -x $(PEERS)/bin/pip || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	@touch $@
+
 docs: $(STAMP)
 	$(BIN)/python -m pytest tests/test_docs.py
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Versions and hashes for every system at once, and no address of any index. The versions that

@@ -61,7 +61,7 @@ def test_the_rejection_curve_takes_the_surest_first() -> None:
         score.answer(label(), [track("ABC123" if n < 8 else "ABC128", confidence=0.95 - n / 20)])
         for n in range(10)
     ]
-    assert score.score(answers).sure == (1.0, pytest.approx(8 / 9), 0.8)
+    assert list(score.score(answers).sure) == pytest.approx([1.0, 8 / 9, 0.8])
     assert score.score(answers).strict == 0.8
     bins = score.reliability(answers)
     assert sum(entry.count for entry in bins) == 10

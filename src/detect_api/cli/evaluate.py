@@ -16,11 +16,18 @@ from detect_api.cli.settings import settings_from
 if TYPE_CHECKING:
     from detect_api.core.config import Settings
     from detect_api.evaluation.report import Report
+    from detect_api.evaluation.score import Best
 
 Labels = Annotated[Path, typer.Argument(help="File with one JSON object a line; see docs/CLI.md.")]
 Videos = Annotated[bool, typer.Option(help="The labels are of video clips.")]
 RegionGiven = Annotated[bool, typer.Option(help="Read once more with each label's region given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of Markdown tables.")]
+Predictions = Annotated[
+    Path | None, typer.Option(help="Score the answers in this file, not the engine's.")
+]
+Surest = Annotated[
+    bool, typer.Option(help="Of several answers at the label take the surest, not the nearest.")
+]
 Sheet = Annotated[Path | None, typer.Option(help="Picture file for what was read wrong.")]
 
 
@@ -29,6 +36,8 @@ def evaluate(
     labels: Labels,
     videos: Videos = False,
     region_given: RegionGiven = False,
+    predictions: Predictions = None,
+    surest: Surest = False,
     sheet: Sheet = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,9 +45,17 @@ def evaluate(
     from detect_api.core.errors import DetectApiError
     from detect_api.evaluation import sheet as contact_sheet
 
+    if predictions is not None and videos:
+        detail = "--predictions are of pictures: leave --videos out."
+        raise fail(detail, code="usage", as_json=as_json)
+    if surest and predictions is None:
+        raise fail("--surest goes with --predictions.", code="usage", as_json=as_json)
     try:
         with bar(f"Reading {labels.name}", shown=not as_json) as progress:
-            if videos:
+            if predictions is not None:
+                best: Best = "surest" if surest else "nearest"
+                report = _answers(labels, predictions, best, region_given=region_given)
+            elif videos:
                 report = _clips(labels, settings_from(), progress)
             else:
                 report = _pictures(labels, settings_from(), progress, region_given=region_given)
@@ -76,6 +93,19 @@ def _pictures(path: Path, settings: Settings, progress: Advance, *, region_given
         for answer in run.over_pictures(known, engine, with_region=True):
             report.with_region.append(answer)
             progress(len(report.answers) + len(report.with_region), total, answer.label.set)
+    return report
+
+
+def _answers(path: Path, file: Path, best: Best, *, region_given: bool) -> Report:
+    from detect_api.evaluation import labels, predictions
+    from detect_api.evaluation.report import Report
+
+    known = labels.pictures(path)
+    read = predictions.read(file, path)
+    report = Report(models=(), milliseconds=predictions.mean_milliseconds(read))
+    report.answers += predictions.answers(known, read, best=best)
+    if region_given:
+        report.with_region += predictions.answers(known, read, with_region=True, best=best)
     return report
 
 

@@ -26,7 +26,8 @@ class Report:
     """All that an evaluation found out.
 
     ``answers`` were given without a region, ``with_region`` those for the same labels with it,
-    where one is known. ``milliseconds`` is by stage, a picture.
+    where one is known. ``milliseconds`` is by stage (of answers from a file: by clock), a picture.
+    ``models`` is empty for those.
     """
 
     models: tuple[ModelInfo, ...]
@@ -54,11 +55,14 @@ class Report:
         """The tables that there are numbers for."""
         parts = []
         if self.answers:
-            parts += [self._sets(), _reliability(reliability(self.answers)), self._stages()]
+            parts += [self._sets(), _reliability(reliability(self.answers))]
+        if self.milliseconds:
+            parts.append(self._stages())
         if self.clips:
             parts.append(_clips(self.clips))
-        models = [f"`{m.name}` {m.sha256[:12]} ({m.precision})" for m in self.models]
-        parts.append(f"Models: {', '.join(models)}.")
+        if self.models:
+            models = [f"`{m.name}` {m.sha256[:12]} ({m.precision})" for m in self.models]
+            parts.append(f"Models: {', '.join(models)}.")
         return "\n\n".join(parts) + "\n"
 
     def _sets(self) -> str:

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from detect_api.evaluation.labels import PictureLabel
 from detect_api.vision.alike import look_alike
@@ -18,7 +19,12 @@ from detect_api.vision.track import iou
 from detect_api.vision.types import Box, Plate, UnreadTrack
 
 OVERLAP = 0.1
-"""A plate with this intersection over union overlaps the label; the best one has the largest."""
+"""A plate with this intersection over union overlaps the label."""
+
+Best = Literal["nearest", "surest"]
+"""Which of several plates overlapping the label is the best: the one that overlaps it most, or the
+one with the highest confidence. The latter is for text spotters, whose boxes are those of lines.
+"""
 
 FOUND = 0.3
 """The labelled plate counts as found, read or not, if something overlaps it so much."""
@@ -35,7 +41,8 @@ class Answer:
     """What was made of one labelled plate.
 
     ``text`` is None if it was not read, ``box`` None if nothing overlaps it at all. ``false`` are
-    the plates read in the picture away from the label.
+    the plates read in the picture away from the label. ``anywhere`` tells whether any text or
+    candidate in the picture is right (folded): a more favourable question than the one asked.
     """
 
     label: PictureLabel
@@ -45,6 +52,7 @@ class Answer:
     box: Box | None
     false: tuple[Plate, ...] = ()
     seconds: float = 0.0
+    anywhere: bool = False
 
     @property
     def strict(self) -> bool:
@@ -59,18 +67,24 @@ class Answer:
 
 
 def answer(
-    label: PictureLabel, tracks: Sequence[Plate | UnreadTrack], seconds: float = 0.0
+    label: PictureLabel,
+    tracks: Sequence[Plate | UnreadTrack],
+    seconds: float = 0.0,
+    *,
+    best: Best = "nearest",
 ) -> Answer:
     """Compares what a picture gave with its label."""
     overlaps = [(iou(label.box, track.best.box), track) for track in tracks]
     read = [(share, t) for share, t in overlaps if isinstance(t, Plate) and share >= OVERLAP]
-    best = max(read, key=lambda item: item[0], default=(0.0, None))[1]
+    if best == "surest":
+        read = [(t.confidence, t) for _, t in read]
+    chosen = max(read, key=lambda item: item[0], default=(0.0, None))[1]
     nearest = max(overlaps, key=lambda item: item[0], default=(0.0, None))
     return Answer(
         label=label,
         found=nearest[0] >= FOUND,
-        text=best.text if best else None,
-        confidence=best.confidence if best else 0.0,
+        text=chosen.text if chosen else None,
+        confidence=chosen.confidence if chosen else 0.0,
         box=nearest[1].best.box if nearest[1] and nearest[0] > 0 else None,
         false=tuple(
             track
@@ -78,13 +92,21 @@ def answer(
             if share == 0 and isinstance(track, Plate) and len(track.text) >= FALSE_LENGTH
         ),
         seconds=seconds,
+        anywhere=_anywhere(label, tracks),
     )
+
+
+def _anywhere(label: PictureLabel, tracks: Sequence[Plate | UnreadTrack]) -> bool:
+    accepted = {look_alike(text) for text in label.accepted}
+    plates = [track for track in tracks if isinstance(track, Plate)]
+    texts = [text for p in plates for text in (p.text, *(c.text for c in p.candidates))]
+    return any(look_alike(text) in accepted for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
 class SetScore:
     """Parts of one set's pictures, 0 … 1. ``sure`` holds the folded accuracy of the surest parts
-    in the order of ``SURE``, ``false_plates`` is a number a picture.
+    in the order of ``SURE``, ``false_plates`` is a number a picture, ``anywhere`` as in ``Answer``.
     """
 
     pictures: int
@@ -94,6 +116,7 @@ class SetScore:
     unread: float
     sure: tuple[float, ...]
     false_plates: float
+    anywhere: float
 
 
 def score(answers: Sequence[Answer]) -> SetScore:
@@ -108,6 +131,7 @@ def score(answers: Sequence[Answer]) -> SetScore:
         unread=sum(a.text is None for a in answers) / count,
         sure=tuple(_part(ranked[: max(1, round(part * count))]) for part in SURE),
         false_plates=sum(len(a.false) for a in answers) / count,
+        anywhere=sum(a.anywhere for a in answers) / count,
     )
 
 
