@@ -28,7 +28,7 @@ from detect_api.vision.track import iou
 from detect_api.vision.types import Frame, Observation
 
 FRAMES = 5
-VALUES = (1.5, 2.0, 3.0, 4.0, 6.0)
+VALUES = (1.0, 1.25, 1.5, 2.0, 3.0, 6.0)
 
 Outcome = tuple[float, bool]
 """A confidence, and whether the text was right (O and 0, I and 1 alike)."""
