@@ -97,10 +97,10 @@ def answer(
 
 
 def _anywhere(label: PictureLabel, tracks: Sequence[Plate | UnreadTrack]) -> bool:
-    accepted = {folded(text) for text in label.accepted}
+    accepted = {look_alike(text) for text in label.accepted}
     plates = [track for track in tracks if isinstance(track, Plate)]
     texts = [text for p in plates for text in (p.text, *(c.text for c in p.candidates))]
-    return any(folded(text) in accepted for text in texts)
+    return any(look_alike(text) in accepted for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
