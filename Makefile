@@ -1,4 +1,5 @@
-# Words: demo serve test lint fix bench peers accuracy docs clean lock. Each installs what it needs.
+# Words: demo serve test lint fix bench peers accuracy docs clean lock, and train-* for the models
+# (training/README.md). Each installs what it needs.
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,8 +14,13 @@ UV ?= uv
 VIDEO ?=
 LABELS ?= ../shared/data/plates_val/labels.jsonl
 ARGS ?=
+TRAIN := training/.venv
+TRAIN_STAMP := $(TRAIN)/.installed
+MODELS := src/detect_api/vision/models
+TRAIN_WORK ?= training/work
 
-.PHONY: help demo serve test lint fix bench peers accuracy docs clean lock
+.PHONY: help demo serve test lint fix bench peers accuracy docs clean lock \
+	train-env train-fonts train-detector train-reader train-export
 .DEFAULT_GOAL := help
 
 help:
@@ -96,3 +102,28 @@ $(STAMP): requirements.lock pyproject.toml
 		| awk '/^ *Downloading .* MB/{print "  " $$2, $$3, $$4; fflush()} /^Installing/{print "  unpacking"; fflush()}'
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+
+# The models. Long computations: each goes on from its last checkpoint when it is started again.
+train-env: $(TRAIN_STAMP)
+
+$(TRAIN_STAMP): training/requirements.txt
+	@test -x $(TRAIN)/bin/pip || $(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/pip --disable-pip-version-check install --quiet -r training/requirements.txt
+	@touch $@
+
+train-fonts: $(TRAIN_STAMP)
+	$(TRAIN)/bin/python -m training.synth.fonts
+
+train-detector: $(TRAIN_STAMP)
+	@test -e $(TRAIN_WORK)/detector/relabelled.jsonl || $(TRAIN)/bin/python -m training.detector.relabel \
+		$(MODELS)/detector.onnx $(TRAIN_WORK)/detector/relabelled.jsonl
+	$(TRAIN)/bin/python -m training.detector.train --start $(MODELS)/detector.onnx \
+		--labels $(TRAIN_WORK)/detector/relabelled.jsonl --output $(TRAIN_WORK)/detector/run $(ARGS)
+
+train-reader: $(TRAIN_STAMP)
+	$(TRAIN)/bin/python -m training.reader.train --start $(MODELS)/reader.onnx $(ARGS)
+
+train-export: $(TRAIN_STAMP) $(STAMP)
+	$(TRAIN)/bin/python -m training.detector.export $(TRAIN_WORK)/detector/run/last.pt $(MODELS)
+	$(TRAIN)/bin/python -m training.reader.export $(TRAIN_WORK)/reader/checkpoint.pt $(MODELS)/reader.onnx
+	$(BIN)/python -m detect_api.vision.models

@@ -23,7 +23,10 @@ FPS = 10.0
 
 
 def reading(text: str, confidence: float = 0.99, instead: dict[int, str] | None = None) -> Reading:
-    """A reading with that probability at each place; the rest to others, named by place."""
+    """A reading of that confidence, with that probability at each place.
+
+    The rest goes to others, named by place.
+    """
     characters = []
     for place, character in enumerate(text):
         scores = [(character, confidence)]

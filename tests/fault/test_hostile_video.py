@@ -458,6 +458,18 @@ def test_a_child_that_outgrows_its_memory_is_told_from_a_crash() -> None:
     assert error.code == "decoder_memory"
 
 
+def test_decoded_pictures_do_not_pile_up_in_the_child() -> None:
+    source = MemorySource(encode(Clip(frames=260, width=640, height=480)))
+    info, plans = scanned(source)
+    grown = {}
+    with frames(source, plans[0], range(260), info, LIMITS) as reader:
+        for frame in reader:
+            if frame.number in (60, 250):
+                grown[frame.number] = child().memory_info().rss
+    # A picture takes 1.4 MB in its two forms.
+    assert grown[250] - grown[60] < 40 * 1024**2
+
+
 def test_the_child_does_not_outlive_the_service(tmp_path: Path, clip: bytes) -> None:
     video = tmp_path / "video"
     video.write_bytes(clip)

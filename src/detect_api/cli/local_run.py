@@ -66,7 +66,8 @@ def observe_file(
                     words = f"{plates} plates, {run.detections + seen} detections"
                     on_progress(so_far, len(wanted), words)
 
-            with closing(decode.frames(source, segment, numbers, run.info, limits)) as reader:
+            frames = decode.lean_frames(source, segment, numbers, run.info, limits)
+            with closing(frames) as reader:
                 result = pipeline.observe(
                     reader,
                     engine,

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         1, ge=0, le=256, description="Worker processes that serve starts; 0: none, API only."
     )
     worker_threads: int = Field(
-        0, ge=0, le=256, description="Threads for inference in each worker; 0: cores / WORKERS."
+        0, ge=0, le=256, description="Threads for inference in each worker; 0: cores / WORKERS - 1."
     )
     device: str = Field("CPU", description="Device for inference, as OpenVINO names it.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")

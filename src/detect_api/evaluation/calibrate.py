@@ -27,8 +27,8 @@ from detect_api.vision.alike import look_alike
 from detect_api.vision.confidence import FILE, Calibration, Signs
 from detect_api.vision.crop import rectify
 from detect_api.vision.detect import PlateDetector
+from detect_api.vision.judge import SHORT
 from detect_api.vision.read import PlateReader
-from detect_api.vision.still import SHORT
 from detect_api.vision.track import iou
 from detect_api.vision.types import Box, Image, Point
 

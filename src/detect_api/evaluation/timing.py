@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from detect_api.vision.detect import Detector
 from detect_api.vision.pipeline import Engine
 from detect_api.vision.read import Reader
-from detect_api.vision.types import Detection, Frame, Image, ModelInfo, Observation, Reading
+from detect_api.vision.types import AnyFrame, Detection, Image, ModelInfo, Observation, Reading
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class TimedEngine(Engine):
         return cls(TimedDetector(engine.detector, times), TimedReader(engine.reader, times), times)
 
     def look(
-        self, frame: Frame, *, region: str | None = None, still: bool = False
+        self, frame: AnyFrame, *, region: str | None = None, still: bool = False
     ) -> list[Observation]:
         started = time.perf_counter()
         seen = super().look(frame, region=region, still=still)

@@ -71,7 +71,7 @@ def _read_once(shop: Workshop, job: Job, row: Segment, attempt: int) -> SegmentR
     numbers = _numbers(job, row)
     progress = SegmentProgress(shop.sessions, job.id, attempt, row.index, shop.stop)
     with shop.source(job) as source:
-        reader = decode.frames(source, plan_of(row), numbers, video_info_of(job), shop.limits)
+        reader = decode.lean_frames(source, plan_of(row), numbers, video_info_of(job), shop.limits)
         with closing(reader):
             result = pipeline.observe(
                 reader,

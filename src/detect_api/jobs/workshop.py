@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,14 @@ from detect_api.storage.base import ObjectStore
 from detect_api.storage.reader import ByteSource, ObjectSource
 from detect_api.vision.decode import DecodeLimits
 from detect_api.vision.pipeline import Engine
-from detect_api.vision.types import Frame, Observation, Parameters, VideoInfo
+from detect_api.vision.types import (
+    AnyFrame,
+    Image,
+    Observation,
+    Parameters,
+    Reading,
+    VideoInfo,
+)
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,15 @@ class SharedEngine(Engine):
 
     turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(
-        self, frame: Frame, *, region: str | None = None, still: bool = False
-    ) -> list[Observation]:
+    def find(self, frame: AnyFrame, *, still: bool = False) -> list[tuple[Observation, Image]]:
         with self.turn:
-            return super().look(frame, region=region, still=still)
+            return super().find(frame, still=still)
+
+    def read(
+        self, crops: Sequence[Image], *, region: str | None = None, still: bool = False
+    ) -> list[Reading | None]:
+        with self.turn:
+            return super().read(crops, region=region, still=still)
 
 
 @dataclass

@@ -176,7 +176,8 @@ class Stack:
         if self._listener is not None:
             changed["port"] = self._listener.getsockname()[1]
         if self._given.worker_threads == 0:
-            changed["worker_threads"] = max(1, cores() // max(1, self._given.workers))
+            # A worker's decoder is as busy as its networks are; they must not fight for a core.
+            changed["worker_threads"] = max(1, cores() // max(1, self._given.workers) - 1)
         return self._given.model_copy(update=changed)
 
     def environment(self) -> dict[str, str]:

@@ -13,14 +13,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from detect_api.core.config import Settings
 from detect_api.core.errors import VideoError
 from detect_api.storage.reader import ByteSource
+from detect_api.vision.lean import detection_size
 from detect_api.vision.sandbox import Sandbox
-from detect_api.vision.types import Frame, Image, SegmentPlan, VideoInfo
+from detect_api.vision.slots import F_co, FullSlots, LeanSlots, Slots
+from detect_api.vision.types import AnyFrame, Frame, SegmentPlan, VideoInfo
 
 SLOTS = 4
 """So many pictures may lie between decoder and reader."""
@@ -89,20 +91,42 @@ def frames(
     numbers: Sequence[int],
     info: VideoInfo,
     limits: DecodeLimits,
-) -> FrameReader:
+) -> FrameReader[Frame]:
     """The frames of ``plan`` with these ``numbers``, which must ascend and lie in the segment.
 
     ``info`` is what ``scan`` said. See FrameReader.
     """
-    return FrameReader(source, plan, numbers, info, limits)
+    return FrameReader(source, plan, numbers, FullSlots(*_stored_size(info)), limits)
 
 
-class FrameReader(Iterator[Frame]):
+def lean_frames(
+    source: ByteSource,
+    plan: SegmentPlan,
+    numbers: Sequence[int],
+    info: VideoInfo,
+    limits: DecodeLimits,
+) -> FrameReader[AnyFrame]:
+    """The same frames, at less cost, for finding and reading plates in them.
+
+    The small picture is made by the decoder's scaler; of the full one only those parts become
+    BGR that are asked for. Where that would save nothing they are full frames.
+    """
+    size = _stored_size(info)
+    if detection_size(*size) == size or plan.cursor.get("by") == "image":
+        return frames(source, plan, numbers, info, limits)
+    return FrameReader(source, plan, numbers, LeanSlots(*size), limits)
+
+
+def _stored_size(info: VideoInfo) -> tuple[int, int]:
+    return (info.height, info.width) if info.rotation % 180 else (info.width, info.height)
+
+
+class FrameReader(Iterator[F_co]):
     """Iterates over the wanted frames of a segment in order; close it, or use ``with``.
 
     Frames that cannot be decoded are left out: ``missing`` counts them and ``problems`` tells
     them in sentences, both once iteration has ended. All frames have the size that ``info``
-    gives: a picture that is stored in another size further on is scaled. ``Frame.image`` is
+    gives: a picture that is stored in another size further on is scaled. A frame's pictures are
     valid until the next frame is asked for.
 
     Iterating raises VideoError, and whatever ``source`` raises.
@@ -113,7 +137,7 @@ class FrameReader(Iterator[Frame]):
         source: ByteSource,
         plan: SegmentPlan,
         numbers: Sequence[int],
-        info: VideoInfo,
+        slots: Slots[F_co],
         limits: DecodeLimits,
     ) -> None:
         if numbers and not plan.first_frame <= numbers[0] <= numbers[-1] < plan.end_frame:
@@ -121,12 +145,12 @@ class FrameReader(Iterator[Frame]):
         self.problems: list[str] = []
         self.missing = 0
         self._numbers = numbers
-        self._frames = self._read(source, plan, info, limits)
+        self._frames = self._read(source, plan, slots, limits)
 
-    def __next__(self) -> Frame:
+    def __next__(self) -> F_co:
         return next(self._frames)
 
-    def __enter__(self) -> FrameReader:
+    def __enter__(self) -> FrameReader[F_co]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,16 +161,14 @@ class FrameReader(Iterator[Frame]):
         self._frames.close()
 
     def _read(
-        self, source: ByteSource, plan: SegmentPlan, info: VideoInfo, limits: DecodeLimits
-    ) -> Generator[Frame]:
+        self, source: ByteSource, plan: SegmentPlan, slots: Slots[F_co], limits: DecodeLimits
+    ) -> Generator[F_co]:
         _refuse_empty(source)
-        turned = info.rotation % 180 != 0
-        width, height = (info.height, info.width) if turned else (info.width, info.height)
-        size = width * height * 3
         numbers = self._numbers
         job = _job(source, limits, images=plan.cursor.get("by") == "image") | {
             "cursor": plan.cursor, "first": plan.first_frame, "end": plan.end_frame,
-            "width": width, "height": height, "slots": SLOTS,
+            "width": slots.width, "height": slots.height, "small": slots.small,
+            "slots": SLOTS, "slot_bytes": slots.size,
         }  # fmt: skip
         if isinstance(numbers, range):
             job["range"] = [numbers.start, numbers.stop, numbers.step]
@@ -155,19 +177,18 @@ class FrameReader(Iterator[Frame]):
         delivered = 0
         with (
             Sandbox(
-                source, job, memory_bytes=SLOTS * size, stall_seconds=limits.stall_seconds
+                source, job, memory_bytes=SLOTS * slots.size, stall_seconds=limits.stall_seconds
             ) as sandbox,
             closing(sandbox.messages()) as messages,
         ):
             assert sandbox.memory is not None
-            memory = np.frombuffer(sandbox.memory, np.uint8).reshape(SLOTS, height, width, 3)
+            memory = np.frombuffer(sandbox.memory, np.uint8).reshape(SLOTS, slots.size)
             try:
                 for message in messages:
                     if "frame" not in message:
                         self._sum_up(delivered)
                         return
-                    number, seconds, slot, turn = _frame(message, plan)
-                    yield Frame(number, seconds, _upright(memory[slot], turn))
+                    yield _frame(message, plan, slots, memory)
                     delivered += 1
                     sandbox.free_slot()
             finally:
@@ -190,16 +211,6 @@ def _job(source: ByteSource, limits: DecodeLimits, *, images: bool) -> dict[str,
         "memory_bytes": limits.memory_bytes, "cpu_seconds": limits.cpu_seconds,
         "threads": limits.threads,
     }  # fmt: skip
-
-
-def _upright(image: Image, turn: Sequence[bool]) -> Image:
-    """The picture as it is to be shown; a copy if it had to be turned."""
-    transposed, mirrored, upside_down = turn
-    if transposed:
-        image = cv2.transpose(image)  # type: ignore[assignment]
-    if mirrored or upside_down:
-        image = cv2.flip(image, -1 if mirrored and upside_down else int(mirrored))  # type: ignore[assignment]
-    return image
 
 
 # What the child says may be what the video made it say: every value is checked.
@@ -266,12 +277,14 @@ def _plan(said: dict[str, Any]) -> SegmentPlan:
         raise _nonsense() from None
 
 
-def _frame(said: dict[str, Any], plan: SegmentPlan) -> tuple[int, float, int, list[bool]]:
+def _frame(
+    said: dict[str, Any], plan: SegmentPlan, slots: Slots[F_co], memory: NDArray[np.uint8]
+) -> F_co:
     try:
         number = _whole(said["frame"], plan.end_frame - 1)
-        turn = said["turn"]
-        if number < plan.first_frame or not isinstance(turn, list) or len(turn) != 3:
+        if number < plan.first_frame:
             raise _nonsense()
-        return number, _number(said["seconds"]), _whole(said["slot"], SLOTS - 1), turn
-    except KeyError:
+        slot = memory[_whole(said["slot"], SLOTS - 1)]
+        return slots.frame(said, number, _number(said["seconds"]), slot)
+    except (KeyError, TypeError, ValueError):
         raise _nonsense() from None

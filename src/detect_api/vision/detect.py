@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detect_api.vision.lean import LARGEST
 from detect_api.vision.models import shipped
 from detect_api.vision.runtime import FloatArray, Network, load
 from detect_api.vision.types import Box, Detection, Image, ModelInfo, Point
@@ -20,7 +21,7 @@ from detect_api.vision.types import Box, Detection, Image, ModelInfo, Point
 MODEL = "detector.int8.onnx"
 
 SIDE = 640
-"""Longest side in pixels of the picture that the network sees."""
+"""Longest side in pixels of the picture that the network sees, at least."""
 
 STILL_SIDES = (640, 416)
 """The same for still pictures, where there is time to look twice: the smaller size finds close
@@ -75,7 +76,7 @@ class PlateDetector:
         least: float = LEAST_CONFIDENCE,
     ) -> None:
         self._network = network
-        self._sides = (side,)
+        self._side = side
         self._still_sides = tuple(still_sides)
         self._least = least
 
@@ -91,8 +92,11 @@ class PlateDetector:
         return (self._network.info,)
 
     def detect(self, images: Sequence[Image], *, still: bool = False) -> list[list[Detection]]:
-        sides = self._still_sides if still else self._sides
-        return [self._detect(image, sides) for image in images]
+        return [self._detect(i, self._still_sides if still else self._sides(i)) for i in images]
+
+    def _sides(self, image: Image) -> tuple[int]:
+        """A frame of a video comes in its size for this (``lean.detection_size``)."""
+        return (max(self._side, min(max(image.shape[:2]), LARGEST)),)
 
     def _detect(self, image: Image, sides: Sequence[int]) -> list[Detection]:
         # One picture a run: batches were no faster on one thread, and larger than the caches.

@@ -8,21 +8,33 @@ and never on where it was cut into segments.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import cv2
+import numpy as np
 
 from detect_api.vision import still, wire
+from detect_api.vision.choose import (
+    Selector,
+    Sighting,
+    chosen,
+    window_of,
+)
 from detect_api.vision.crop import evidence, rectify, sharpness
 from detect_api.vision.detect import Detector, PlateDetector
 from detect_api.vision.judge import judge
+from detect_api.vision.lean import detection_size
 from detect_api.vision.read import PlateReader, Reader
 from detect_api.vision.track import Track, Tracker
 from detect_api.vision.types import (
+    NO_PLATE,
+    NO_TEXT,
+    PASSED_OVER,
+    TOO_SMALL,
+    AnyFrame,
     Box,
     Detection,
-    Frame,
     Image,
     Merged,
     ModelInfo,
@@ -30,6 +42,7 @@ from detect_api.vision.types import (
     Observation,
     Parameters,
     Plate,
+    Point,
     Reading,
     SegmentResult,
     UnreadTrack,
@@ -66,48 +79,93 @@ class Engine:
     def models(self) -> tuple[ModelInfo, ...]:
         return (*self.detector.models, *self.reader.models)
 
-    def look(
-        self, frame: Frame, *, region: str | None = None, still: bool = False
-    ) -> list[Observation]:
-        """The plates in one frame, surest first.
+    def find(self, frame: AnyFrame, *, still: bool = False) -> list[tuple[Observation, Image]]:
+        """The plates in one frame, not read yet, surest first, each with its picture.
 
-        ``region`` is where plates are expected to be from. ``still``: the frame is a
-        picture of its own and no part of a video, so that there is time to look twice.
+        ``still``: the frame is a picture of its own and no part of a video, so that there is time
+        to look twice.
         """
-        (detections,) = self.detector.detect([frame.image], still=still)
-        crops = [rectify(frame.image, detection.corners) for detection in detections]
-        readable = [crop.shape[0] >= READABLE_HEIGHT for crop in crops]
-        large = [c for c, r in zip(crops, readable, strict=True) if r]
-        found = iter(self.reader.read(large, region=region, still=still))
-        observations = []
-        for detection, crop, tall in zip(detections, crops, readable, strict=True):
-            reading = next(found) if tall else None
-            if reading is not None and not reading.text:
-                continue  # The reader is sure that this is no plate.
-            reason = None if reading else ("no_text" if tall else "too_small")
-            observations.append(_observation(frame, detection, crop, reading, reason))
-        return observations
+        small = frame.small if still else _small(frame)
+        (detections,) = self.detector.detect([small], still=still)
+        fx, fy = frame.width / small.shape[1], frame.height / small.shape[0]
+        return [_sighted(frame, _grown(detection, fx, fy)) for detection in detections]
+
+    def read(
+        self, crops: Sequence[Image], *, region: str | None = None, still: bool = False
+    ) -> list[Reading | None]:
+        """What stands on plates; ``region`` is where they are expected to be from."""
+        return self.reader.read(crops, region=region, still=still)
+
+    def look(
+        self, frame: AnyFrame, *, region: str | None = None, still: bool = False
+    ) -> list[Observation]:
+        """The plates in one frame, read as far as they are large enough, surest first."""
+        found = self.find(frame, still=still)
+        crops = [crop for observation, crop in found if observation.reason != TOO_SMALL]
+        readings = iter(self.read(crops, region=region, still=still))
+        seen = [o if o.reason == TOO_SMALL else _read(o, next(readings)) for o, _ in found]
+        return [o for o in seen if o.reason != NO_PLATE]
 
 
-def _observation(
-    frame: Frame, detection: Detection, crop: Image, reading: Reading | None, reason: str | None
-) -> Observation:
+def _small(frame: AnyFrame) -> Image:
+    """The frame in the size in which plates are looked for, whatever it comes in."""
+    size = detection_size(frame.width, frame.height)
+    small = frame.small
+    if small.shape[1::-1] != size:
+        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return small
+
+
+def _grown(detection: Detection, fx: float, fy: float) -> Detection:
+    """A detection in the small picture as one in the full frame."""
+    box = detection.box
+    a, b, c, d = ((x * fx, y * fy) for x, y in detection.corners)
+    grown = Box(box.x1 * fx, box.y1 * fy, box.x2 * fx, box.y2 * fy)
+    return Detection(grown, (a, b, c, d), detection.confidence)
+
+
+def _sighted(frame: AnyFrame, detection: Detection) -> tuple[Observation, Image]:
+    crop = _cut_out(frame, detection.corners)
     box = detection.box
     a, b, c, d = ((round(x, 2), round(y, 2)) for x, y in detection.corners)
-    return Observation(
+    observation = Observation(
         frame=frame.number,
         seconds=frame.seconds,
         box=Box(round(box.x1, 2), round(box.y1, 2), round(box.x2, 2), round(box.y2, 2)),
         corners=(a, b, c, d),
         detection_confidence=round(detection.confidence, 4),
         sharpness=round(sharpness(crop), 4),
-        reading=reading,
-        reason=reason,
+        reading=None,
+        reason=PASSED_OVER if crop.shape[0] >= READABLE_HEIGHT else TOO_SMALL,
     )
+    return observation, crop
+
+
+def _cut_out(frame: AnyFrame, corners: tuple[Point, Point, Point, Point]) -> Image:
+    """The plate as ``rectify`` gives it, made of no more of the frame than it takes."""
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    margin = 8 + 0.25 * max(max(xs) - min(xs), max(ys) - min(ys))
+    left, top = _inside(min(xs) - margin, frame.width), _inside(min(ys) - margin, frame.height)
+    right = 1 + _inside(max(xs) + margin, frame.width)
+    bottom = 1 + _inside(max(ys) + margin, frame.height)
+    a, b, c, d = ((x - left, y - top) for x, y in corners)
+    return rectify(frame.part(left, top, right, bottom), (a, b, c, d))
+
+
+def _inside(value: float, size: int) -> int:
+    return min(max(int(value), 0), size - 1)
+
+
+def _read(observation: Observation, reading: Reading | None) -> Observation:
+    if reading is None:
+        return replace(observation, reason=NO_TEXT)
+    if not reading.text:
+        return replace(observation, reason=NO_PLATE)
+    return replace(observation, reading=reading, reason=None)
 
 
 def observe(
-    frames: Iterable[Frame],
+    frames: Iterable[AnyFrame],
     engine: Engine,
     *,
     expected: int,
@@ -115,22 +173,41 @@ def observe(
     still: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SegmentResult:
-    """Look at each frame of one segment, in order; ``region`` and ``still`` as for ``look``.
+    """Find the plates in each frame of one segment, in order, and read those worth it.
 
-    ``expected`` is how many frames the plan promises; those that do not come are counted as
-    missing. ``on_progress(frames done, detections so far)`` is called after each frame; whatever
-    it raises ends the work and is passed on.
+    See ``choose``; of a still picture (``still``) all are read. ``region`` is where plates are
+    expected to be from. ``expected`` is how many frames the plan promises; those that do not come
+    are counted as missing. ``on_progress(frames done, detections so far)`` is called after each
+    frame; whatever it raises ends the work and is passed on.
     """
     observations: list[Observation] = []
+    selector = Selector()
     done = with_detections = width = height = 0
+
+    def read(sightings: Sequence[Sighting]) -> None:
+        crops = [sighting.crop for sighting in sightings if sighting.crop is not None]
+        for sighting, reading in zip(sightings, engine.read(crops, region=region), strict=True):
+            observations[sighting.place] = _read(sighting.observation, reading)
+
     for frame in frames:
-        height, width = frame.image.shape[:2]
-        seen = engine.look(frame, region=region, still=still)
-        observations += seen
+        height, width = frame.height, frame.width
+        before = len(observations)
+        if still:
+            observations += engine.look(frame, region=region, still=True)
+        else:
+            found = engine.find(frame)
+            observations += [observation for observation, _ in found]
+            sightings = [
+                Sighting(observation, place, crop)
+                for place, (observation, crop) in enumerate(found, before)
+                if observation.reason != TOO_SMALL
+            ]
+            read(selector.add(frame.seconds, sightings))
         done += 1
-        with_detections += bool(seen)
+        with_detections += len(observations) > before
         if on_progress is not None:
             on_progress(done, len(observations))
+    read(selector.finish())
     return SegmentResult(
         processed_frames=done,
         frames_with_detections=with_detections,
@@ -145,14 +222,15 @@ def observe(
 class Merge:
     """The state between segments: tracks that may still change, in bounded space.
 
+    ``held`` are the observations of a window of time (see ``choose``) of which more may come.
     ``dump`` and ``load`` carry it exactly, so that merging resumes after a crash.
     """
 
     min_confidence: float | None
     single_image: bool
     tracker: Tracker
-    frame_height: int = 0
     next_track_id: int = 1
+    held: list[Observation] = field(default_factory=list)
 
     @classmethod
     def new(cls, parameters: Parameters, *, single_image: bool = False) -> Merge:
@@ -170,17 +248,34 @@ class Merge:
         which they became final.
         """
         merged = Merged()
-        self.frame_height = result.height or self.frame_height
-        for _, frame in itertools.groupby(result.observations, key=lambda o: o.frame):
+        end_seconds -= _ROUNDING
+        windows = itertools.groupby(
+            (*self.held, *result.observations), key=lambda o: window_of(o.seconds)
+        )
+        self.held = []
+        for window, observations in windows:
+            self._follow(self.held, merged)
+            self.held = list(observations)
+            whole = window < window_of(end_seconds)
+        if self.held and whole:
+            self._follow(self.held, merged)
+            self.held = []
+        known = min([end_seconds, *(o.seconds for o in self.held)])
+        self._decide(self.tracker.retire(known), merged)
+        return merged
+
+    def _follow(self, window: Sequence[Observation], merged: Merged) -> None:
+        """Take in all observations of a window, of which no more will come."""
+        for _, frame in itertools.groupby(chosen(window), key=lambda o: o.frame):
             observations = list(frame)
             self._decide(self.tracker.retire(observations[0].seconds), merged)
             self.tracker.step(observations)
-        self._decide(self.tracker.retire(end_seconds - _ROUNDING), merged)
-        return merged
 
     def finish(self) -> Merged:
         """The remaining tracks, after the last segment."""
         merged = Merged()
+        self._follow(self.held, merged)
+        self.held = []
         self._decide(self.tracker.retire(), merged)
         return merged
 
@@ -210,7 +305,6 @@ class Merge:
             track.evidence,
             self.next_track_id,
             min_confidence=self.min_confidence,
-            frame_height=self.frame_height,
             sparse=self._sparse(track.evidence.last),
         )
 

@@ -8,7 +8,7 @@ All images are ``uint8`` arrays of shape (height, width, 3) in BGR order.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,13 +93,57 @@ class Frame:
     """One upright picture of the video.
 
     ``number`` counts from 0 over the whole video in presentation order; ``seconds`` is the
-    container's own presentation time. ``image`` may be overwritten once the next frame is asked
-    for: copy what is to be kept.
+    container's own presentation time. ``shrunk`` is the same picture in the size in which plates
+    are looked for, if that has been made already. Both may be overwritten once the next frame is
+    asked for: copy what is to be kept.
     """
 
     number: int
     seconds: float
     image: Image
+    shrunk: Image | None = None
+
+    @property
+    def width(self) -> int:
+        return int(self.image.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.image.shape[0])
+
+    @property
+    def small(self) -> Image:
+        return self.image if self.shrunk is None else self.shrunk
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> Image:
+        """A part of the picture, a view; ``right`` and ``bottom`` are outside of it."""
+        return self.image[top:bottom, left:right]
+
+
+class AnyFrame(Protocol):
+    """What finding and reading plates needs of a frame: it may be there in parts only.
+
+    ``width`` and ``height`` are those of the full upright picture. ``small`` is all of it, in the
+    size in which plates are looked for. ``part`` gives a part in full size, which must lie inside.
+    All pictures may be overwritten once the next frame is asked for.
+    """
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def small(self) -> Image: ...
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> Image: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +192,25 @@ class Reading:
     candidates: tuple[Candidate, ...] = ()
 
 
+PASSED_OVER = "passed_over"
+"""Why an observation has no reading: others show more, so it was not given to the reader."""
+
+TOO_SMALL = "too_small"
+"""It was not given to the reader, whatever the others show: nothing would come of it."""
+
+NO_TEXT = "no_text"
+"""No text came out."""
+
+NO_PLATE = "no_plate"
+"""The reader is sure that it shows no plate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """A plate seen in one frame: where, how sharp, and what was read (if anything).
 
-    ``sharpness`` is comparable between observations of one video only. ``reading`` is None when
-    the plate was too small or no text came out; ``reason`` then says why.
+    ``sharpness`` is comparable between observations of one video only. Where ``reading`` is None
+    ``reason`` says why: PASSED_OVER, TOO_SMALL, NO_TEXT or NO_PLATE.
     """
 
     frame: int

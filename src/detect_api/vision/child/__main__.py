@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import mmap
 import os
 import resource
@@ -34,13 +35,14 @@ import av.video.stream
 from detect_api.core.errors import VideoError
 from detect_api.vision.channel import receive_message
 from detect_api.vision.child.demux import Video
-from detect_api.vision.child.picture import Painter, orientation
+from detect_api.vision.child.picture import LeanPainter, Painter, orientation
 from detect_api.vision.child.playback import Playback
 from detect_api.vision.child.remote import RemoteFile, Service
 from detect_api.vision.child.scan import Scan
 from detect_api.vision.child.summary import image_facts
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _OPENING_BYTES_PER_PIXEL = 16
 _OPENING_BYTES = 64 * 1024 * 1024
 
@@ -51,9 +53,10 @@ def main(arguments: list[str]) -> None:
     job = receive_message(control)
     memory = None
     if memory_fd >= 0:
-        memory = mmap.mmap(memory_fd, job["slots"] * job["width"] * job["height"] * 3)
+        memory = mmap.mmap(memory_fd, job["slots"] * job["slot_bytes"])
         os.close(memory_fd)
     limit = MemoryLimit(job["memory_bytes"], job["max_pixels"])
+    keep_freed_memory()
     lock_in(job["cpu_seconds"])
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(True)
@@ -109,20 +112,45 @@ def _scan_image(service: Service, video: Video) -> None:
 
 
 def _deliver(service: Service, video: Video, job: dict[str, Any], memory: mmap.mmap) -> None:
-    painter = Painter(memory, job["width"], job["height"])
+    painter = _painter(job, memory)
     slots = free = job["slots"]
     numbers = range(*job["range"]) if "range" in job else job["numbers"]
     playback = Playback(video, job["cursor"], job["first"], job["end"], alive=service.alive)
+    # A frame whose side data was asked for holds itself in a circle. Left to the collector's own
+    # time, hundreds of decoded pictures would pile up.
+    gc.freeze()
     for painted, (number, seconds, frame) in enumerate(playback.wanted(numbers)):
         while free == 0:
             free = service.freed_slots()
-        painter.paint(frame, painted % slots)
+        slot = painted % slots
         service.tell({
-            "frame": number, "seconds": seconds, "slot": painted % slots,
-            "turn": orientation(frame),
+            "frame": number, "seconds": seconds, "slot": slot, "turn": orientation(frame),
+            **painter.paint(frame, slot),
         })  # fmt: skip
         free -= 1
+        gc.collect()
     service.tell({"done": True})
+
+
+def _painter(job: dict[str, Any], memory: mmap.mmap) -> Painter:
+    slots = memory, job["slot_bytes"], job["width"], job["height"]
+    if job["small"] is None:
+        return Painter(*slots)
+    width, height = job["small"]
+    return LeanPainter(*slots, (width, height))
+
+
+def keep_freed_memory() -> None:
+    """Asks the allocator to use the memory of large pictures again instead of giving it back.
+
+    Each would else be taken afresh from the kernel: for a converted picture of 1080p its page
+    faults cost 2.5 ms, the conversion itself 0.6 ms.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in every C library
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 32 * 1024 * 1024)
+            mallopt(_M_TRIM_THRESHOLD, 256 * 1024 * 1024)
 
 
 def lock_in(cpu_seconds: int) -> None:

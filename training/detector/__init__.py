@@ -1,0 +1,1 @@
+"""How the plate detector is made: data, training, relabelling, export and evaluation."""

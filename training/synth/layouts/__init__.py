@@ -1,0 +1,1 @@
+"""Plate layouts by region: one function draws one kind of plate."""
