@@ -118,9 +118,9 @@ def main(path: Path) -> None:
     calibration = fit(known)
     FILE.write_text(json.dumps(calibration.to_json(), indent=2) + "\n", encoding="utf-8")
     before, after = (surprise(c, known) for c in (Calibration(*_TRUSTING), calibration))
+    right = sum(sample.right for sample in known)
     sys.stdout.write(
-        f"{len(known)} readings, {sum(s.right for s in known)} right; surprise {before:.4f} before, "
-        f"{after:.4f} after; written to {FILE}\n"
+        f"{len(known)} readings, {right} right; surprise {before:.4f} before, {after:.4f} after\n"
     )
 
 

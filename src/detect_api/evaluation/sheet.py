@@ -37,6 +37,7 @@ def write(answers: Sequence[Answer], path: Path) -> int:
             tiles.append(_tile(image, plate.best.box, answer, said))
     if not tiles:
         return 0
+    failures = len(tiles)
     while len(tiles) % COLUMNS:
         tiles.append(np.full_like(tiles[0], 255))
     rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
@@ -44,7 +45,7 @@ def write(answers: Sequence[Answer], path: Path) -> int:
     if not done:
         raise OSError(0, "the picture cannot be encoded")
     path.write_bytes(encoded.tobytes())
-    return len(tiles)
+    return failures
 
 
 def _tile(image: Image, box: Box, answer: Answer, words: str) -> Image:

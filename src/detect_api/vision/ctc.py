@@ -82,7 +82,7 @@ def _extended(beam: dict[str, _Prefix], step: list[float]) -> dict[str, _Prefix]
                 longer.other += prefix.blank * p  # it comes again, after a blank
             else:
                 longer.other += total * p
-    return result
+    return {text: prefix for text, prefix in result.items() if prefix.total > 0}
 
 
 def characters(steps: Steps, text: str) -> tuple[CharacterScores, ...]:

@@ -54,7 +54,8 @@ class GeneralReader:
     def load(cls, *, threads: int = 1, device: str = "CPU") -> GeneralReader:
         """Raises ``Unavailable`` if the model cannot be loaded (see ``runtime.load``)."""
         path = rapidocr_model(MODEL)
-        return cls(load(path, sha256=MODEL_SHA256, threads=threads, device=device))
+        network = load(path, sha256=MODEL_SHA256, threads=threads, device=device, bf16=True)
+        return cls(network)
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:

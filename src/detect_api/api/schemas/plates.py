@@ -197,7 +197,7 @@ class Result(Response):
                 "parameters": {"frame_skip": 2},
                 "provenance": {
                     "software": "detect-api 0.1.0",
-                    "models": [{"name": "detector", "sha256": "4d1c…"}],
+                    "models": [{"name": "detector", "sha256": "4d1c…", "precision": "int8"}],
                     "input_sha256": "9f86d081…",
                 },
             }

@@ -12,8 +12,8 @@ Region = Annotated[
     str | None,
     Field(
         pattern=r"^[a-z]{2}(-[a-z0-9]{1,8})?$",
-        description="Country or region whose plates are expected, such as de or us-ca. Kept with "
-        "the job; the present reader makes no use of it.",
+        description="Country or region whose plates are expected, such as de, eu or us-ca: its "
+        "formats decide where a reading wavers.",
     ),
 ]
 Frame = Annotated[int, Field(ge=0, le=2**31 - 1)]
