@@ -11,7 +11,7 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from typing import Any
 from bench import accuracy_page
 from bench.report import say
 from detect_api.evaluation import labels, predictions
+from detect_api.evaluation.predictions import Prediction
 from detect_api.evaluation.report import by_set
 from detect_api.evaluation.score import Answer, Best, score
+from detect_api.vision.types import Plate
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -29,7 +31,8 @@ PEERS = ROOT / ".venv-peers" / "bin" / "python"
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A reader: its name in the tables, the wheel whose version is told, the Python it lives in,
-    which of its answers at a label is its best, and whether it has said them as another peer.
+    which of its answers at a label is its best, whether it has said them as another peer, and
+    whether of each answer the first candidate is taken, not its text.
     """
 
     title: str
@@ -37,6 +40,7 @@ class Peer:
     python: Path
     best: Best = "nearest"
     heard_as: str | None = None
+    first_candidate: bool = False
 
 
 HERE = Path(sys.executable)
@@ -46,7 +50,9 @@ READERS = {
     "rapidocr": Peer("RapidOCR", "rapidocr", HERE),
     "rapidocr_surest": Peer("RapidOCR, surest line", "rapidocr", HERE, "surest", "rapidocr"),
     "simplelpr": Peer("SimpleLPR", "SimpleLPR", PEERS),
-    "simplelpr_templates": Peer("SimpleLPR, all templates", "SimpleLPR", PEERS),
+    "simplelpr_templates": Peer(
+        "SimpleLPR, all templates", "SimpleLPR", PEERS, "nearest", "simplelpr", True
+    ),
     "platerec": Peer("platerec", "platerec", PEERS),
 }
 """By the module of ``bench.peers``, unless they are heard as another one."""
@@ -139,10 +145,27 @@ def scores(name: str, peer: Peer, prepared: Path, folder: Path) -> dict[str, Any
         evaluated = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         parts = ("models", "sets", "with_region", "reliability", "milliseconds")
         return {**{part: evaluated[part] for part in parts}, **always}
+    if peer.first_candidate:
+        read = {
+            (picture, None): first_candidates(prediction)
+            for (picture, region), prediction in read.items()
+            if region is None
+        }
     known = labels.pictures(prepared)
     plain = predictions.answers(known, read, best=peer.best)
     told = predictions.answers(known, read, with_region=True, best=peer.best)
     return {"sets": _by_set(list(plain)), "with_region": _by_set(list(told)), **always}
+
+
+def first_candidates(prediction: Prediction) -> Prediction:
+    """What a reader would have said that takes its first candidate."""
+    tracks = [
+        replace(track, text=track.candidates[0].text, confidence=track.candidates[0].confidence)
+        if isinstance(track, Plate) and track.candidates
+        else track
+        for track in prediction.tracks
+    ]
+    return replace(prediction, tracks=tuple(tracks))
 
 
 def _by_set(answers: list[Answer]) -> dict[str, Any]:

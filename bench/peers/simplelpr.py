@@ -3,7 +3,10 @@
 It has templates of the plates of each country and offers a match for each that fits; the first
 counts in its own example, the last is the text before any template. With all countries switched on
 the latter is right more often, so it is taken when no region is given; with a region its countries
-are switched on, and the first match is taken. ``simplelpr_templates`` asks the other way.
+are switched on, and the first match is taken. All matches are told as candidates.
+
+Where it finds several lines on one plate, such as the number and the name of the city, the largest
+is taken for the number.
 """
 
 from __future__ import annotations
@@ -30,12 +33,7 @@ NO_PLATES = ("Kemler Code", "numerical_")
 
 
 def load(region: str | None) -> protocol.Read:
-    """A reader as it does best: plain text, or the templates of the region."""
-    return reader(region, match=-1 if region is None else 0)
-
-
-def reader(region: str | None, *, match: int) -> protocol.Read:
-    """A reader with the templates of a region, or with all, that takes the match of that number."""
+    """A reader with the templates of a region, or with all."""
     parameters = simplelpr.EngineSetupParms()
     parameters.cudaDeviceId = -1
     parameters.maxConcurrentImageProcessingOps = 1
@@ -51,23 +49,38 @@ def reader(region: str | None, *, match: int) -> protocol.Read:
     processor = engine.createProcessor()
     processor.plateRegionDetectionEnabled = True
     processor.cropToPlateRegionEnabled = True
+    match = -1 if region is None else 0
 
     def read(image: protocol.Image) -> list[protocol.Seen]:
-        found = processor.analyze(image)
-        return [_seen(candidate, match) for candidate in found if candidate.matches]
+        lines: dict[Box, simplelpr.Candidate] = {}
+        for line in processor.analyze(image):
+            place = _place(line)
+            if line.matches and (place not in lines or _area(line) > _area(lines[place])):
+                lines[place] = line
+        return [_seen(line, place, match) for place, line in lines.items()]
 
     return read
 
 
-def _seen(candidate: simplelpr.Candidate, match: int) -> protocol.Seen:
-    matches = [(match.text, float(match.confidence)) for match in candidate.matches]
-    if candidate.plateDetectionConfidence > 0:
-        xs, ys = zip(*((p.x, p.y) for p in candidate.plateRegionVertices), strict=True)
-        box = (min(xs), min(ys), max(xs), max(ys))
-    else:
-        line = candidate.boundingBox
-        box = (line.left, line.top, line.left + line.width, line.top + line.height)
-    return protocol.Seen(*matches[match], box=box, candidates=tuple(matches))
+Box = tuple[float, float, float, float]
+
+
+def _place(line: simplelpr.Candidate) -> Box:
+    """The plate that a line stands on, or the line itself if none was found."""
+    if line.plateDetectionConfidence > 0:
+        xs, ys = zip(*((p.x, p.y) for p in line.plateRegionVertices), strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+    box = line.boundingBox
+    return box.left, box.top, box.left + box.width, box.top + box.height
+
+
+def _area(line: simplelpr.Candidate) -> float:
+    return float(line.boundingBox.width * line.boundingBox.height)
+
+
+def _seen(line: simplelpr.Candidate, place: Box, match: int) -> protocol.Seen:
+    matches = [(found.text, float(found.confidence)) for found in line.matches]
+    return protocol.Seen(*matches[match], box=place, candidates=tuple(matches))
 
 
 if __name__ == "__main__":

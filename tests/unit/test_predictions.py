@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import accuracy_page
+from bench import accuracy, accuracy_page
 from typer.testing import CliRunner
 
 from detect_api.cli import app
 from detect_api.evaluation import labels, predictions
 from detect_api.evaluation.labels import LabelError
 from detect_api.evaluation.score import Answer, Best
+from detect_api.vision.types import Plate
 
 NEAR, BESIDE, AWAY = (10, 10, 110, 40), (10, 30, 110, 70), (300, 300, 400, 330)
 
@@ -64,6 +65,11 @@ def test_the_best_answer_is_the_nearest_or_the_surest_one(known: Path) -> None:
     plates = seen("AB12CDE", NEAR, 0.5), seen("GREATBRITAIN", BESIDE, 0.99)
     assert ask(known, *plates).text == "AB12CDE"
     assert ask(known, *plates, best="surest").text == "GREATBRITAIN"
+
+
+def test_of_two_answers_in_the_same_place_the_surer_one_counts(known: Path) -> None:
+    plates = seen("SOMETOWN", NEAR, 0.5), seen("AB12CDE", NEAR, 0.9), seen("X", NEAR, 0.1)
+    assert ask(known, *plates).text == "AB12CDE"
 
 
 def test_a_right_text_anywhere_or_among_the_candidates_is_told_apart(known: Path) -> None:
@@ -144,3 +150,13 @@ def test_tables_are_made_between_their_marks_and_nowhere_else() -> None:
     assert accuracy_page.filled(filled, {"ours": result}) == filled
     with pytest.raises(ValueError, match="places"):
         accuracy_page.filled("no place", {"ours": result})
+
+
+def test_a_reader_may_be_judged_by_its_first_candidate(known: Path) -> None:
+    candidates = [{"text": "XB 12 CDE", "confidence": 0.7}, {"text": "AB12CDE", "confidence": 0.6}]
+    row = {"image": "a.png", "plates": [seen("AB12CDE", NEAR, 0.6, candidates=candidates)]}
+    read = predictions.read(write(known.parent / "answers.jsonl", row), known)
+    (prediction,) = read.values()
+    (plate,) = accuracy.first_candidates(prediction).tracks
+    assert isinstance(plate, Plate)
+    assert (plate.text, plate.confidence) == ("XB12CDE", 0.7)

@@ -24,6 +24,7 @@ OVERLAP = 0.1
 Best = Literal["nearest", "surest"]
 """Which of several plates overlapping the label is the best: the one that overlaps it most, or the
 one with the highest confidence. The latter is for text spotters, whose boxes are those of lines.
+Among equals the other measure decides: some readers give several lines the box of one plate.
 """
 
 FOUND = 0.3
@@ -76,9 +77,10 @@ def answer(
     """Compares what a picture gave with its label."""
     overlaps = [(iou(label.box, track.best.box), track) for track in tracks]
     read = [(share, t) for share, t in overlaps if isinstance(t, Plate) and share >= OVERLAP]
+    ranked = sorted(read, key=lambda item: (item[0], item[1].confidence))
     if best == "surest":
-        read = [(t.confidence, t) for _, t in read]
-    chosen = max(read, key=lambda item: item[0], default=(0.0, None))[1]
+        ranked = sorted(read, key=lambda item: (item[1].confidence, item[0]))
+    chosen = ranked[-1][1] if ranked else None
     nearest = max(overlaps, key=lambda item: item[0], default=(0.0, None))
     return Answer(
         label=label,
