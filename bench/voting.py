@@ -22,6 +22,7 @@ from detect_api.evaluation.score import OVERLAP
 from detect_api.vision import vote
 from detect_api.vision.alike import look_alike
 from detect_api.vision.detect import PlateDetector
+from detect_api.vision.evidence import Evidence
 from detect_api.vision.pipeline import Engine
 from detect_api.vision.read import PlateReader
 from detect_api.vision.track import iou
@@ -71,9 +72,9 @@ def _outcome(label: PictureLabel, observation: Observation) -> Outcome:
 
 
 def _voted(label: PictureLabel, seen: Sequence[Observation]) -> Outcome | None:
-    gathered = vote.Evidence.of(seen[0])
+    gathered = Evidence.of(seen[0])
     for observation in seen[1:]:
-        gathered.add(vote.Evidence.of(observation))
+        gathered.add(Evidence.of(observation))
     result = vote.vote(gathered)
     return None if result is None else (result.confidence, _right(label, result.text))
 

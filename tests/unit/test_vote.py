@@ -12,15 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detect_api.vision.alike import edit_distance
+from detect_api.vision.evidence import MOST_SPELLINGS, Evidence, quality_of, tempered
 from detect_api.vision.judge import judge
 from detect_api.vision.types import Observation, Plate, UnreadTrack
-from detect_api.vision.vote import (
-    MOST_SPELLINGS,
-    Evidence,
-    quality_of,
-    tempered,
-    vote,
-)
+from detect_api.vision.vote import vote
 from tests.observations import passing, reading, sighting
 
 

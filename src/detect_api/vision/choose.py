@@ -16,9 +16,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from detect_api.vision.evidence import quality_of
 from detect_api.vision.track import iou
 from detect_api.vision.types import PASSED_OVER, TOO_SMALL, Image, Observation
-from detect_api.vision.vote import quality_of
 
 SLOTS_PER_SECOND = 5
 SLOTS_PER_WINDOW = 5

@@ -30,6 +30,9 @@ WIDTH = 16
 LEAST = 1e-4
 """Characters less likely at a step are not followed there."""
 
+LEAST_SHARE = 1e-5
+"""Nor are prefixes that would be less likely than the best one by this factor."""
+
 KEPT_SCORES = 5
 LEAST_SCORE = 1e-4
 
@@ -54,7 +57,7 @@ def texts(steps: Steps, *, width: int = WIDTH) -> list[tuple[str, float]]:
     """
     beam = {"": _Prefix(blank=1.0)}
     for step in steps.tolist():
-        beam = _extended(beam, step)
+        beam = _extended(beam, step, width)
         if len(beam) > width:
             beam = dict(sorted(beam.items(), key=_by_total)[:width])
     return [(text, prefix.total) for text, prefix in sorted(beam.items(), key=_by_total)]
@@ -64,18 +67,30 @@ def _by_total(item: tuple[str, _Prefix]) -> tuple[float, str]:
     return -item[1].total, item[0]
 
 
-def _extended(beam: dict[str, _Prefix], step: list[float]) -> dict[str, _Prefix]:
+def _by_probability(item: tuple[str, float]) -> tuple[float, str]:
+    return -item[1], item[0]
+
+
+def _extended(beam: dict[str, _Prefix], step: list[float], width: int) -> dict[str, _Prefix]:
     """The prefixes after one more step."""
     blank = step[0]
     likely = [(ALPHABET[i], p) for i, p in enumerate(step[1:]) if p >= LEAST]
     if not likely:
         return {text: _Prefix(blank=prefix.total * blank) for text, prefix in beam.items()}
+    likely.sort(key=_by_probability)
+    totals = [prefix.total for prefix in beam.values()]
+    floor = LEAST_SHARE * max(totals)
+    if len(beam) == width:
+        # What is less likely than all of the beam with a blank added will not be kept.
+        floor = max(floor, blank * min(totals))
     result: dict[str, _Prefix] = {}
     for text, prefix in beam.items():
         total = prefix.total
         same = result.setdefault(text, _Prefix())
         same.blank += total * blank
         for character, p in likely:
+            if total * p < floor:
+                break
             longer = result.setdefault(text + character, _Prefix())
             if text.endswith(character):
                 same.other += prefix.other * p  # the character goes on

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from detect_api.vision.evidence import LENGTHS, Evidence
 from detect_api.vision.track import size_of
 from detect_api.vision.types import Plate, UnreadTrack
-from detect_api.vision.vote import LENGTHS, Evidence, Vote, vote
+from detect_api.vision.vote import Vote, vote
 
 DEFAULT_MIN_CONFIDENCE = 0.5
 """Below, the text is more likely wrong than right."""

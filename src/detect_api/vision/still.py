@@ -6,9 +6,9 @@ estimated here.
 
 from __future__ import annotations
 
+from detect_api.vision.evidence import height_of
 from detect_api.vision.judge import BLURRED, TOO_SMALL, believable
 from detect_api.vision.types import Moment, Observation, Plate, UnreadTrack
-from detect_api.vision.vote import height_of
 
 
 def judge(seen: Observation, track_id: int, *, min_confidence: float | None) -> Plate | UnreadTrack:

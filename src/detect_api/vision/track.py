@@ -20,8 +20,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from detect_api.vision.alike import edit_distance
+from detect_api.vision.evidence import LENGTHS, Evidence, quality_of
 from detect_api.vision.types import Box, Observation
-from detect_api.vision.vote import LENGTHS, Evidence, quality_of
 
 SURE_DETECTION = 0.6
 """Detections from here on are matched first."""
