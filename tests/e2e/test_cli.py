@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from detect_api.cli import app
 from detect_api.local.stack import Stack
+from tests.observations import drawn, scene
 from tests.processing import Sample, essence
 
 pytestmark = pytest.mark.timeout(300)
@@ -67,6 +68,36 @@ def test_read_gives_a_line_for_each_picture(
     assert set(car["plates"][0]) == {
         "text", "confidence", "bbox", "corners", "candidates", "characters",
     }  # fmt: skip
+
+
+def test_read_shows_people_a_table(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "car.png"), scene((drawn("KLM 4827", size=30), 200, 120)))
+    cv2.imwrite(str(tmp_path / "empty.png"), scene())
+    shown = call("read", tmp_path / "car.png", tmp_path / "empty.png", "--region", "cz")
+    assert shown.exit_code == 0, shown.output
+    assert "KLM4827" in shown.stdout
+    assert "none" in shown.stdout
+
+
+def test_evaluate_prints_tables_or_json_and_a_sheet(tmp_path: Path) -> None:
+    plate = drawn("KLM 4827", size=30)
+    cv2.imwrite(str(tmp_path / "car.png"), scene((plate, 200, 120)))
+    box = [200, 120, 200 + plate.shape[1], 120 + plate.shape[0]]
+    rows = [{"image": "car.png", "box": box, "text": text} for text in ("KLM4827", "KLM4828")]
+    file = tmp_path / "labels.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    sheet = tmp_path / "sheet.png"
+    numbers = printed(call("evaluate", file, "--json", "--sheet", sheet))
+    assert numbers["sets"]["all"]["strict"] == 0.5
+    assert [answer["text"] for answer in numbers["answers"]] == ["KLM4827", "KLM4827"]
+    assert sheet.stat().st_size > 0
+    table = call("evaluate", file)
+    assert table.exit_code == 0
+    assert "| all | 2 | 1.000 | 0.500 |" in table.stdout
+    file.write_text("no json")
+    refused = call("evaluate", file, "--json")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["error"]["code"] == "labels"
 
 
 def test_upload_and_jobs_work_with_a_server(

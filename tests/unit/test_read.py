@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from detect_api.vision.ctc import ALPHABET
+from detect_api.vision.formats import weight
 from detect_api.vision.general import GeneralReader
 from detect_api.vision.read import SURE, PlateReader
 from detect_api.vision.types import Image
@@ -76,15 +77,17 @@ def test_nothing_is_told_where_nothing_is_written(reader: PlateReader) -> None:
         assert found is None or len(found.text) < 4 or found.confidence < 0.5
 
 
-def test_a_region_decides_where_the_eye_cannot(reader: PlateReader) -> None:
-    """Zero and O are drawn alike here; the region says which it is."""
-    crop = crop_of("BOO OOO")
-    texts = {}
-    for region in ("cy", "us-ut"):
-        (finding,) = reader.examine([crop], region=region)
-        texts[region] = dict(finding.texts)
-    digits = [{t: p for t, p in own.items() if t[3:].isdigit()} for own in texts.values()]
-    assert sum(digits[0].values()) >= sum(digits[1].values())
+def test_a_region_shifts_the_odds_by_what_its_formats_weigh(reader: PlateReader) -> None:
+    blurred = cv2.GaussianBlur(crop_of("BOO 0I1"), (0, 0), 3).astype(np.uint8)
+    (plain,) = reader.examine([blurred])
+    (there,) = reader.examine([blurred], region="cy")
+    before, after = dict(plain.texts), dict(there.texts)
+    assert set(before) == set(after)
+    assert len(before) > 1
+    first = plain.texts[0][0]
+    for text, chance in before.items():
+        shift = weight(text, "cy") / weight(text) * weight(first) / weight(first, "cy")
+        assert after[text] / after[first] == pytest.approx(chance / before[first] * shift)
 
 
 def test_a_plate_that_fits_no_format_is_read_as_it_is(reader: PlateReader) -> None:

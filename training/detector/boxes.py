@@ -2,6 +2,16 @@
 
 A detection is a row of 13 numbers: x1, y1, x2, y2, score, then x and y of the top left, top
 right, bottom right and bottom left corner; pixels of the picture it was found in.
+
+The network has cells 8, 16 and 32 pixels wide. Each gives 13 numbers, in units of its stride:
+
+=======  ==========================================================================
+0        logit of "a plate is here"
+1, 2     centre of the box, from the centre of the cell
+3, 4     natural logarithm of the box's width and height
+5 .. 12  top left, top right, bottom right, bottom left corner (x, y), from the corner
+         of the box with the same name, in halves of the box's width and height
+=======  ==========================================================================
 """
 
 from __future__ import annotations
@@ -13,7 +23,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.detector.network import LOG_SIZE_LIMITS, STRIDES
+STRIDES = (8, 16, 32)
+OUTPUTS = 13
+LOG_SIZE_LIMITS = (-4.0, 5.0)
 
 Image = NDArray[np.uint8]
 """uint8, shape (height, width, 3), BGR."""

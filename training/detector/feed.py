@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,13 @@ def _make(
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     source = canvases(recipe)
+    parent = multiprocessing.parent_process()
     for step in range(first, last):
-        queue.put(batch(source, recipe.seed, step))
+        made = batch(source, recipe.seed, step)
+        while queue.full():
+            if parent is None or not parent.is_alive():
+                return
+            time.sleep(0.02)
+        queue.put(made)
     queue.close()
     queue.join_thread()

@@ -3,7 +3,7 @@
 Writing it out, instead of tracing, keeps the graph as small as it can be, gives every tensor the
 name of its layer, and lets all three sizes (batch, height, width) stay open. Input ``pictures``:
 uint8 (N, H, W, 3) BGR, H and W multiples of 32, as OpenCV has them. Output ``cells``: float32
-(N, cells, 13), see ``network``.
+(N, cells, 13), see ``boxes``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from training.detector.network import OUTPUTS, ConvNorm, PlateDetector, Residual
+from training.detector.boxes import OUTPUTS
+from training.detector.network import ConvNorm, PlateDetector, Residual
 from training.detector.start import INPUT_COLOURS, as_row_kernel
 
 OPSET = 17

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.detector.network import LOG_SIZE_LIMITS, cells
+from training.detector.boxes import LOG_SIZE_LIMITS
+from training.detector.network import cells
 from training.detector.targets import Plates
 
 MOST = 24

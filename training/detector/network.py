@@ -2,17 +2,8 @@
 
 A small residual pyramid network with strides 8, 16 and 32. Its stem sees the picture after a
 space-to-depth of two (12 channels of half the size), which trains three times as fast as two
-strided convolutions on three channels and becomes a single 6 x 6 convolution at export.
-
-Every cell gives 13 numbers, in units of its stride:
-
-=======  ==========================================================================
-0        logit of "a plate is here"
-1, 2     centre of the box, from the centre of the cell
-3, 4     natural logarithm of the box's width and height
-5 .. 12  top left, top right, bottom right, bottom left corner (x, y), from the corner
-         of the box with the same name, in halves of the box's width and height
-=======  ==========================================================================
+strided convolutions on three channels and becomes a single 6 x 6 convolution at export. ``boxes``
+tells what its outputs mean.
 """
 
 from __future__ import annotations
@@ -21,13 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STRIDES = (8, 16, 32)
-OUTPUTS = 13
+from training.detector.boxes import OUTPUTS, STRIDES
+
 WIDTHS = (32, 48, 80, 128)
 """Channels of the stem and of the stages at strides 8, 16 and 32."""
 BLOCKS = (1, 2, 2)
 PYRAMID = (48, 48, 64)
-LOG_SIZE_LIMITS = (-4.0, 5.0)
 
 
 class ConvNorm(nn.Sequential):

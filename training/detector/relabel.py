@@ -5,7 +5,7 @@
 Labels drawn by people are loose and have no corners. Corners learnt from pasted synthetic plates,
 which are exact, fit better. Each scene is looked at in three ways (two sizes, one mirrored); where
 these agree on a labelled plate, their mean corners become its corners and the rectangle around
-them its box. Every output line is an input line with
+them its box. An interrupted run goes on where it was. Every output line is an input line with
 
 - ``boxes``     tightened where possible,
 - ``corners``   8 numbers a box, or null where the views disagree,
@@ -32,12 +32,11 @@ import numpy as np
 from training import paths
 from training.detector import running
 from training.detector.boxes import Floats, Image, Network, detect, enclosing, overlap
+from training.detector.scenes import COMPLETE
 
 log = logging.getLogger(__name__)
 
 LABELS = paths.DATA / "plates_train" / "labels.jsonl"
-COMPLETE = frozenset({"openimages_google_lp"})
-"""Sources where nearly every plate that can be seen has a label."""
 EXACT_BOXES = frozenset({"openimages_google_lp", "openimages_f8vsn"})
 """Sources with tight boxes: there the new box is the mean of both."""
 SURE = 0.85
@@ -130,6 +129,16 @@ def relabel(row: dict[str, Any], image: Image, network: Network, counts: Counter
     row |= {"corners": corners, "missing": missing, "doubtful": doubtful, "hard": hard}
 
 
+def _complete_lines(part: Path) -> int:
+    """How many lines an interrupted run left; half a line at the end is cut off."""
+    if not part.exists():
+        return 0
+    content = part.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    part.write_bytes(whole)
+    return whole.count(b"\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("model", type=Path)
@@ -141,14 +150,18 @@ def main() -> None:
     cv2.setNumThreads(1)
     network = running.load(options.model, precision=options.precision)
     counts: Counter[str] = Counter()
-    with options.output.open("w") as output:
-        for line in options.labels.read_text().splitlines():
+    lines = options.labels.read_text().splitlines()
+    part = options.output.with_suffix(".part")
+    done = _complete_lines(part)
+    with part.open("a") as output:
+        for line in lines[done:]:
             row = json.loads(line)
             image = cv2.imread(str(options.labels.parent / row["image"]))
             if image is None:
                 raise FileNotFoundError(row["image"])
             relabel(row, np.asarray(image, np.uint8), network, counts)
             output.write(json.dumps(row) + "\n")
+    part.replace(options.output)
     for name, count in sorted(counts.items()):
         log.info("%s: %d", name, count)
 

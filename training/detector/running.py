@@ -21,8 +21,8 @@ def load(
     """The detector in ``path``, ready to run on pictures whose sides are multiples of 32.
 
     ``runtime`` counts for ONNX files that we exported. ``fixed``: OpenVINO compiles the network
-    for each size of pictures anew, instead of once for all: then it drops needless copies. A file with another interface, such as the
-    pilot's, runs in PyTorch on the weights read from it.
+    for each size of pictures anew, instead of once for all: then it drops needless copies. A
+    file with another interface, such as the pilot's, runs in PyTorch on the weights read from it.
     """
     torch.set_num_threads(1)
     if path.suffix == ".pt":

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from training.detector.boxes import Floats, Image
-from training.detector.relabel import COMPLETE
 
+COMPLETE = frozenset({"openimages_google_lp"})
+"""Sources where nearly every plate that can be seen has a label."""
 WEIGHTS = {
     "openimages_google_lp": 1.15,
     "openlpr": 1.0,

@@ -68,12 +68,13 @@ class State:
         self.step = content["step"]
 
 
-def begin(start: Path, recipe: feed.Recipe, rate: float) -> State:
-    """A state with the weights of an ONNX file."""
+def begin(start: Path | None, recipe: feed.Recipe, rate: float) -> State:
+    """A state with the weights of an ONNX file, or with none that mean anything."""
     network = PlateDetector()
-    load_onnx(network, start)
-    batches = feed.batches(recipe, 0, UNFOLD_BATCHES)
-    unfold_norms(network, (torch.from_numpy(batch.pictures) for batch in batches))
+    if start is not None:
+        load_onnx(network, start)
+        batches = feed.batches(recipe, 0, UNFOLD_BATCHES)
+        unfold_norms(network, (torch.from_numpy(batch.pictures) for batch in batches))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
@@ -199,9 +200,10 @@ def main() -> None:
     torch.manual_seed(options.seed)
     options.output.mkdir(parents=True, exist_ok=True)
     recipe = feed.Recipe(options.labels, options.seed)
-    state = begin(options.start, recipe, options.rate)
     checkpoint = options.output / "last.pt"
-    if checkpoint.exists():
+    resumed = checkpoint.exists()
+    state = begin(None if resumed else options.start, recipe, options.rate)
+    if resumed:
         state.load(checkpoint)
         log.info("going on from step %d", state.step)
     train(state, recipe, options.output, steps=options.steps, rate=options.rate, save=options.save)

@@ -80,3 +80,20 @@ def plates_table(plates: list[dict[str, Any]]) -> None:
         )
     if plates:
         Console(highlight=False).print(table)
+
+
+def pictures_table(lines: list[dict[str, Any]]) -> None:
+    """What ``detect-api read`` found in pictures, as a table on standard output."""
+    table = Table("Picture", "Plate", "Sure", "Perhaps", box=None)
+    for line in lines:
+        for plate in line["plates"]:
+            others = [c["text"] for c in plate["candidates"] if c["text"] != plate["text"]]
+            table.add_row(
+                line["image"], plate["text"], f"{plate['confidence']:.0%}", ", ".join(others[:2])
+            )
+        for unread in line["unread"]:
+            table.add_row(line["image"], "unread", "", unread["reason"])
+        if not line["plates"] and not line["unread"]:
+            table.add_row(line["image"], "none", "", "")
+    if lines:
+        Console(highlight=False).print(table)

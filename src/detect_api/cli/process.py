@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detect_api.cli import app
-from detect_api.cli.output import EXIT_FAILED, bar, fail, plates_table, say
+from detect_api.cli.output import EXIT_FAILED, bar, fail, pictures_table, plates_table, say
 from detect_api.cli.settings import settings_from
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def read(
     region: Region = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read the plates in still images, without any server. One line for each image.
+    """Read the plates in still images, without any server.
 
     Exit status 1 if one of them could not be read; the others are read all the same.
     """
@@ -94,6 +94,7 @@ def read(
     from detect_api.vision.types import Parameters
 
     failed = False
+    lines: list[dict[str, Any]] = []
     reader = _ImageReader(Parameters(min_confidence=min_confidence, region=region))
     for image in images:
         line: dict[str, Any] = {"image": str(image)}
@@ -111,8 +112,8 @@ def read(
         elif "error" in line:
             say(f"{image}: {line['error']['detail']}")
         else:
-            found = ", ".join(f"{p['text']} ({p['confidence']:.2f})" for p in line["plates"])
-            say(f"{image}: {found or 'no plate read'}")
+            lines.append(line)
+    pictures_table(lines)
     if failed:
         raise typer.Exit(EXIT_FAILED)
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from detect_api.evaluation import labels
+from detect_api.evaluation import labels, worn
 from detect_api.evaluation.labels import PictureLabel
 from detect_api.evaluation.run import load
 from detect_api.evaluation.score import OVERLAP
@@ -34,6 +34,9 @@ from detect_api.vision.types import Box, Image, Point
 
 NOTHING = 0.1
 """How much a reading of a place without a plate counts: false finds are rarer than plates."""
+
+WORN = 3
+"""Frames of worse cameras for each label."""
 
 PENALTY = 0.1
 """Ridge penalty on the distance from the weights that believe the models as they are."""
@@ -53,10 +56,11 @@ class Sample:
 
 
 def samples(known: Sequence[PictureLabel]) -> Iterator[Sample]:
-    """Each labelled plate as a single picture and as a frame of a video would be read, and as
-    often a place beside it where there is no plate.
+    """Each labelled plate as a single picture and as a frame of a video would be read, as frames
+    of worse cameras, and a place beside it where there is no plate.
     """
     detector, reader = PlateDetector.load(), PlateReader.load()
+    near = PlateDetector.load(side=worn.SIDE)
     for label in known:
         image = load(label.image)
         (found,) = detector.detect([image], still=True)
@@ -65,6 +69,11 @@ def samples(known: Sequence[PictureLabel]) -> Iterator[Sample]:
         if best is not None and iou(best.box, label.box) >= OVERLAP:
             for signs, text in _readings(reader, image, best.corners):
                 yield Sample(signs, look_alike(text) in accepted)
+        for seen, box in worn.looks(label, image, WORN):
+            (found_there,) = near.detect([seen])
+            for plate in (d for d in found_there if iou(d.box, box) >= OVERLAP):
+                for signs, text in _readings(reader, seen, plate.corners, ways=(False,)):
+                    yield Sample(signs, look_alike(text) in accepted)
         place = _mirrored(label.box, image.shape[1])
         if not any(iou(place, d.box) for d in found):
             corners = ((place.x1, place.y1), (place.x2, place.y1))
@@ -79,10 +88,15 @@ def _mirrored(box: Box, width: int) -> Box:
 
 
 def _readings(
-    reader: PlateReader, image: Image, corners: tuple[Point, Point, Point, Point]
+    reader: PlateReader,
+    image: Image,
+    corners: tuple[Point, Point, Point, Point],
+    *,
+    ways: Sequence[bool] = (True, False),
 ) -> Iterator[tuple[Signs, str]]:
+    """What is read, as a still picture (True) and as a frame of a video (False)."""
     crop = rectify(image, corners)
-    for still in (True, False):
+    for still in ways:
         (finding,) = reader.examine([crop], still=still)
         text = finding.texts[0][0]
         if len(text) > SHORT:
