@@ -33,6 +33,8 @@ help:
 	@echo "make peers               install those other readers into $(PEERS)"
 	@echo "make docs                do the docs name every setting, route and option?"
 	@echo "make lock [ARGS=-U]      write requirements.lock for pyproject.toml; -U: newer versions"
+	@echo "make train-env, make train-fonts, make train-detector, make train-reader, make train-export"
+	@echo "                         the models: training/README.md"
 	@echo "make clean               remove .venv and all caches"
 
 demo: $(STAMP)

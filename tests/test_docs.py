@@ -48,6 +48,7 @@ NOT_IN_THE_SOURCE = {"method_not_allowed"}
 
 OTHERS = {
     "AWS_PROFILE", "DETECT_API_URL", "XDG_DATA_HOME", "API", "VIDEO", "JOB", "ID", "PICTURE",
+    "DETECT_API_DATA", "DETECT_API_TRAINING",
 }  # fmt: skip
 """Names in capitals in the documents that are no settings."""
 
@@ -394,15 +395,15 @@ def test_commands_that_are_named_exist() -> None:
 
 def test_make_words_are_described_and_exist() -> None:
     makefile = read("Makefile")
-    known = set(re.findall(r"^([a-z]+)(?=[^=\n]*:(?!=))", makefile, re.M))
+    known = set(re.findall(r"^([a-z-]+)(?=[^=\n]*:(?!=))", makefile, re.M))
     named = {
         word
         for path in documents()
         for code in code_of(path.read_text(encoding="utf-8"))
-        for word in re.findall(r"^make ([a-z]+)", code, re.M)
+        for word in re.findall(r"^make ([a-z-]+)", code, re.M)
     }
     assert not named - known
-    explained = set(re.findall(r"make (\w+)", makefile)) | set(re.findall(r"\| (\w+) +", makefile))
+    explained = set(re.findall(r"make ([\w-]+)", makefile)) | set(re.findall(r"\| (\w+) +", makefile))
     assert not {"demo", "test", "serve", "lint", "fix", "bench"} - named
     assert named <= explained | {"lock"}
 
