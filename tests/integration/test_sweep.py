@@ -104,6 +104,26 @@ def test_a_dead_workers_task_goes_back_to_the_queue(api: Api, shop: Workshop) ->
     assert status_of(api, job_id) == "todo"
 
 
+def test_a_dead_workers_task_that_waits_a_second_time_does_not_block_it(
+    api: Api, shop: Workshop
+) -> None:
+    job_id = a_job(api, planned_segments=1, merged_segments=1, input_sha256="x")
+    with api.parts.sessions.begin() as session:
+        queue.defer_merge(session, job_id, 1)
+        session.execute(
+            text("UPDATE procrastinate_jobs SET status = 'doing' WHERE args->>'job_id' = :job"),
+            {"job": str(job_id)},
+        )
+        queue.defer_merge(session, job_id, 1)
+    sweep(shop)
+    with api.parts.sessions() as session:
+        statuses = session.scalars(
+            text("SELECT status FROM procrastinate_jobs WHERE args->>'job_id' = :job ORDER BY id"),
+            {"job": str(job_id)},
+        ).all()
+    assert statuses == ["failed", "todo"]
+
+
 def status_of(api: Api, job_id: uuid.UUID) -> Any:
     with api.parts.sessions() as session:
         return session.scalar(

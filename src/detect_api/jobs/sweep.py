@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import structlog
 from sqlalchemy import delete, func, or_, select, text, update
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.orm import Session
 
 from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
@@ -46,6 +47,8 @@ _STALLED = text("""
 """)
 
 _REQUEUE = text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)")
+
+_GIVE_UP = text("SELECT procrastinate_finish_job_v1(:id, 'failed', false)")
 
 _LOST_PLANS = text("""
     SELECT id, attempt, type FROM jobs
@@ -116,7 +119,7 @@ def _requeue(sessions: SessionFactory) -> None:
         for queue_id in session.scalars(_STALLED, {"seconds": STALLED_SECONDS}).all():
             try:
                 with session.begin_nested():
-                    session.execute(_REQUEUE, {"id": queue_id})
+                    _give_to_another(session, queue_id)
             except ProgrammingError as error:
                 if not isinstance(error.orig, psycopg.errors.RaiseException):
                     raise
@@ -135,6 +138,20 @@ def _requeue(sessions: SessionFactory) -> None:
         for row in session.execute(_LOST_MERGES, limit).all():
             log.warning("merge_was_lost", job_id=str(row.id))
             queue.defer_merge(session, row.id, row.attempt, image=row.type == "image")
+
+
+def _give_to_another(session: Session, queue_id: int) -> None:
+    """Queue a dead worker's task again, or end it if the same work waits already.
+
+    What waits has the same lock: it could not start before this task ends.
+    """
+    try:
+        with session.begin_nested():
+            session.execute(_REQUEUE, {"id": queue_id})
+    except IntegrityError as error:
+        if not isinstance(error.orig, psycopg.errors.UniqueViolation):
+            raise
+        session.execute(_GIVE_UP, {"id": queue_id})
 
 
 def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
