@@ -403,7 +403,9 @@ def test_make_words_are_described_and_exist() -> None:
         for word in re.findall(r"^make ([a-z-]+)", code, re.M)
     }
     assert not named - known
-    explained = set(re.findall(r"make ([\w-]+)", makefile)) | set(re.findall(r"\| (\w+) +", makefile))
+    explained = set(re.findall(r"make ([\w-]+)", makefile)) | set(
+        re.findall(r"\| (\w+) +", makefile)
+    )
     assert not {"demo", "test", "serve", "lint", "fix", "bench"} - named
     assert named <= explained | {"lock"}
 
