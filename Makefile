@@ -127,5 +127,5 @@ train-reader: $(TRAIN_STAMP)
 
 train-export: $(TRAIN_STAMP) $(STAMP)
 	$(TRAIN)/bin/python -m training.detector.export $(TRAIN_WORK)/detector/run/last.pt $(MODELS)
-	$(TRAIN)/bin/python -m training.reader.export $(TRAIN_WORK)/reader/checkpoint.pt $(MODELS)/reader.onnx
+	$(TRAIN)/bin/python -m training.reader.export $(TRAIN_WORK)/reader/checkpoint.pt $(MODELS)
 	$(BIN)/python -m detect_api.vision.models

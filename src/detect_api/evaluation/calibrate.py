@@ -104,7 +104,10 @@ def _readings(
 
 
 def fit(known: Sequence[Sample]) -> Calibration:
-    """The most likely weights, drawn a little towards those that change nothing."""
+    """The most likely weights, drawn a little towards those that change nothing.
+
+    That two models agree must not count less than that they differ, whatever a few pictures say.
+    """
     inputs = np.array([sample.signs.values() for sample in known])
     right = np.array([float(sample.right) for sample in known])
     counts = np.array([sample.weight for sample in known])
@@ -114,7 +117,8 @@ def fit(known: Sequence[Sample]) -> Calibration:
         unlikely = np.logaddexp(0, odds) - right * odds
         return float(counts @ unlikely + PENALTY * ((weights - _TRUSTING) ** 2).sum())
 
-    weights = minimize(loss, np.array(_TRUSTING), method="BFGS").x
+    agreement = {"type": "ineq", "fun": lambda weights: weights[2] - weights[3]}
+    weights = minimize(loss, np.array(_TRUSTING), method="SLSQP", constraints=[agreement]).x
     return Calibration(*(round(float(weight), 4) for weight in weights))
 
 

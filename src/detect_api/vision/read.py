@@ -25,7 +25,7 @@ from detect_api.vision.types import Candidate, CharacterScores, Image, ModelInfo
 
 ALPHABET = ctc.ALPHABET
 
-MODEL = "reader.onnx"
+MODEL = "reader.int8.onnx"
 
 WIDTH, HEIGHT = 160, 64
 """Size in pixels to which the network's input is stretched."""
