@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
 
 from detect_api.evaluation import labels, worn
 from detect_api.evaluation.labels import PictureLabel
@@ -117,8 +117,8 @@ def fit(known: Sequence[Sample]) -> Calibration:
         unlikely = np.logaddexp(0, odds) - right * odds
         return float(counts @ unlikely + PENALTY * ((weights - _TRUSTING) ** 2).sum())
 
-    agreement = {"type": "ineq", "fun": lambda weights: weights[2] - weights[3]}
-    weights = minimize(loss, np.array(_TRUSTING), method="SLSQP", constraints=[agreement]).x
+    agreement = LinearConstraint(np.array([[0, 0, 1, -1, 0]]), 0, np.inf)
+    weights = minimize(loss, np.array(_TRUSTING), method="SLSQP", constraints=agreement).x
     return Calibration(*(round(float(weight), 4) for weight in weights))
 
 
