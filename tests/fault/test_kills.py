@@ -114,13 +114,12 @@ def test_a_frozen_worker_that_comes_back_does_no_harm(
 def test_a_killed_worker_takes_its_decoding_child_with_it(
     stack: Stack, client: Client, sample: Sample
 ) -> None:
-    created = client.process(sample.path, EVERY_OTHER)
-    wait_for(
-        stack, client, created["job_id"], lambda job: job.get("frames", {}).get("done", 0) >= 2
-    )
     worker = psutil.Process(stack.pid_of("worker-0"))
-    children = worker.children(recursive=True)
-    assert children, "a child decodes"
+    created = client.process(sample.path, EVERY_OTHER)
+    end = time.monotonic() + 30
+    while not (children := worker.children(recursive=True)):
+        assert time.monotonic() < end, "a child decodes"
+        time.sleep(0.01)
     worker.kill()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
