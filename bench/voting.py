@@ -5,6 +5,8 @@
 A track is one picture five times as a worse camera sees it (``evaluation.worn``). Labels as for
 ``detect-api evaluate``. It prints how often the readings, the surest of each track and the vote are
 right, and how well their confidence tells it, for several values of ``vote.MOST_EFFECTIVE``.
+``--region-given`` tells the reader each label's region and takes labels that have one: what that
+adds is the most that a region voted from the track itself could add.
 """
 
 from __future__ import annotations
@@ -39,10 +41,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--every", type=int, default=1, help="take every n-th label only")
+    parser.add_argument("--regions-only", action="store_true", help="labels with a region only")
+    parser.add_argument("--region-given", action="store_true", help="the same, and tell the reader")
     chosen = parser.parse_args()
     known = labels.pictures(chosen.labels)[:: chosen.every]
+    if chosen.regions_only or chosen.region_given:
+        known = [label for label in known if label.region is not None]
     engine = Engine(PlateDetector.load(side=worn.SIDE), PlateReader.load())
-    tracks = [(label, list(_track(label, engine))) for label in known]
+    given = chosen.region_given
+    tracks = [
+        (label, list(_track(label, engine, label.region if given else None))) for label in known
+    ]
     read = [(label, seen) for label, seen in tracks if seen]
     say(f"{len(read)} tracks of up to {FRAMES} frames")
     _tell("single", [_outcome(label, o) for label, seen in read for o in seen])
@@ -54,10 +63,10 @@ def main() -> None:
         _tell(f"vote, {value:g}", [outcome for outcome in voted if outcome is not None])
 
 
-def _track(label: PictureLabel, engine: Engine) -> Iterator[Observation]:
+def _track(label: PictureLabel, engine: Engine, region: str | None) -> Iterator[Observation]:
     """The readings of a made-up track."""
     for number, (image, box) in enumerate(worn.looks(label, load(label.image), FRAMES)):
-        for observation in engine.look(Frame(number, number / 10, image)):
+        for observation in engine.look(Frame(number, number / 10, image), region=region):
             if observation.reading is not None and iou(observation.box, box) > OVERLAP:
                 yield observation
 

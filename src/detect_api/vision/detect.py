@@ -92,23 +92,26 @@ class PlateDetector:
         return (self._network.info,)
 
     def detect(self, images: Sequence[Image], *, still: bool = False) -> list[list[Detection]]:
-        return [self._detect(i, self._still_sides if still else self._sides(i)) for i in images]
+        return [self._detect(image, still=still) for image in images]
 
     def _sides(self, image: Image) -> tuple[int]:
         """A frame of a video comes in its size for this (``lean.detection_size``)."""
         return (max(self._side, min(max(image.shape[:2]), LARGEST)),)
 
-    def _detect(self, image: Image, sides: Sequence[int]) -> list[Detection]:
+    def _detect(self, image: Image, *, still: bool) -> list[Detection]:
         # One picture a run: batches were no faster on one thread, and larger than the caches.
-        found = np.concatenate([self._look(image, side) for side in sides])
+        sides = self._still_sides if still else self._sides(image)
+        found = np.concatenate([self._look(image, side, often=not still) for side in sides])
         detections = [_detection(row, image) for row in without_doubles(found)]
         inside = [d for d in detections if d.box.width >= 1 and d.box.height >= 1]
         return inside[:MAX_DETECTIONS]
 
-    def _look(self, image: Image, side: int) -> Doubles:
+    def _look(self, image: Image, side: int, *, often: bool) -> Doubles:
         """What the network sees in the picture at one size; rows as ``decode`` gives them."""
         canvas, fx, fy = letterbox(image, side)
-        found = decode(self._network.run(canvas[None])[0], canvas.shape[:2], self._least)
+        found = decode(
+            self._network.run(canvas[None], often=often)[0], canvas.shape[:2], self._least
+        )
         found[:, 1::2] *= fx
         found[:, 2::2] *= fy
         return found

@@ -43,8 +43,12 @@ class Network(Protocol):
         """The key/value pairs that the model file carries beside its weights."""
         ...
 
-    def run(self, array: InputArray) -> FloatArray:
-        """The output for one input array. The caller owns what is returned."""
+    def run(self, array: InputArray, *, often: bool = False) -> FloatArray:
+        """The output for one input array. The caller owns what is returned.
+
+        ``often``: many arrays of this shape will follow, so that the network may take time and
+        memory for the first to be faster with all.
+        """
         ...
 
 

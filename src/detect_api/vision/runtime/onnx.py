@@ -48,6 +48,6 @@ class OnnxNetwork:
     def metadata(self) -> Mapping[str, str]:
         return self._metadata
 
-    def run(self, array: InputArray) -> FloatArray:
+    def run(self, array: InputArray, *, often: bool = False) -> FloatArray:  # noqa: ARG002
         (result,) = self._session.run(None, {self._input: np.ascontiguousarray(array)})
         return np.asarray(result, dtype=np.float32)
