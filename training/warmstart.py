@@ -45,12 +45,15 @@ def weights_in_order(path: Path) -> list[Weights]:
     return found
 
 
-def parameter(path: Path, ending: str) -> torch.Tensor:
-    """The one initialiser whose name ends so. Raises ValueError if there is not exactly one."""
+def parameter(path: Path, *endings: str) -> torch.Tensor:
+    """The one initialiser whose name ends in one of these ways.
+
+    Raises ValueError if there is not exactly one.
+    """
     graph = onnx.load(path).graph
-    found = [i for i in graph.initializer if i.name.endswith(ending)]
+    found = [i for i in graph.initializer if i.name.endswith(endings)]
     if len(found) != 1:
-        raise ValueError(f"{path.name} has {len(found)} initialisers that end with {ending!r}")
+        raise ValueError(f"{path.name} has {len(found)} initialisers that end with {endings}")
     return torch.from_numpy(np.array(numpy_helper.to_array(found[0])))
 
 

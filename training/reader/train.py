@@ -205,7 +205,7 @@ class Run:
         example = torch.zeros(1, 3, HEIGHT, WIDTH)
         warmstart.load(self.network, warmstart.weights_in_order(path), example)
         with torch.no_grad():
-            self.network.position.copy_(warmstart.parameter(path, "pos"))
+            self.network.position.copy_(warmstart.parameter(path, "pos", "position"))
         drawn = (jitter(self.batches.draw()[0], self.generator) for _ in range(12))
         warmstart.restore_batchnorm(
             self.network, ((images - 127.5) / 64.0 for images in drawn), self.network
