@@ -23,8 +23,8 @@ _MOST = 0.9999
 class Signs:
     """What tells how far to trust a reading.
 
-    ``probability`` is that of the text among all that were considered, ``agreed`` whether the
-    general recogniser read the same (None if it was not asked), ``height`` the crop's in pixels.
+    ``probability`` is that of the text by the plate reader alone, ``agreed`` whether the general
+    recogniser read the same (None if it was not asked), ``height`` the crop's in pixels.
     """
 
     probability: float

@@ -140,14 +140,14 @@ class PlateReader:
         self, crop: Image, looks: Sequence[_Look], region: str | None, still: bool
     ) -> Finding:
         texts = _ranked({t: p * weight(t, region) for t, p in _together(looks).items()})
-        agreed = None
+        own, agreed = dict(texts), None
         if still and texts[0][1] < SURE:
             opinion = self._general.read(without_margin(crop))
             if opinion.text:
                 texts = _with_opinion(texts, opinion, region)
                 agreed = look_alike(texts[0][0]) == look_alike(opinion.text)
-        text, probability = texts[0]
-        signs = Signs(probability, agreed, float(crop.shape[0]))
+        text = texts[0][0]
+        signs = Signs(own.get(text, UNSEEN), agreed, float(crop.shape[0]))
         return Finding(texts, _characters(looks, text), signs, _legible(crop))
 
     def _reading(self, finding: Finding) -> Reading | None:
