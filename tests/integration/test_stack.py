@@ -122,12 +122,17 @@ def wait_until(condition: object, seconds: float = 15.0) -> None:
 
 
 def start_serve(folder: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
-    """``detect-api serve`` and the URL that it announces."""
-    process = subprocess.Popen(
-        [*SERVE, "--data-dir", str(folder), *options],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    """``detect-api serve`` as in a terminal, and the URL that it announces."""
+    # Tests that run behind a shell's & inherit that Ctrl-C is ignored, and so would this.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [*SERVE, "--data-dir", str(folder), *options],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert process.stdout
     for line in process.stdout:
         if match := re.search(r"ready at (http://\S+)", line):
