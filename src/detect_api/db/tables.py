@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     DateTime,
     Double,
     ForeignKey,
@@ -40,6 +41,10 @@ class Job(Base):
 
     ``type`` is ``upload`` (a pre-signed URL was given out), ``video`` or ``image``. ``attempt``
     counts how often processing was started by a person; work of an earlier attempt is void.
+
+    For an upload, ``multipart_id`` names it in the store while it comes in parts of ``part_size``
+    bytes; ``checksum`` is the algorithm that guards each part, if one was asked for. With
+    ``auto_process`` its processing, with its ``parameters``, starts when the object is there.
     """
 
     __tablename__ = "jobs"
@@ -71,6 +76,9 @@ class Job(Base):
     object_etag: Mapped[str | None]
     input_sha256: Mapped[str | None]
     multipart_id: Mapped[str | None]
+    part_size: Mapped[int | None] = mapped_column(BigInteger)
+    checksum: Mapped[str | None]
+    auto_process: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     upload: Mapped[dict[str, Any] | None]
     checked_at: Mapped[datetime | None]
     processing_job_id: Mapped[uuid.UUID | None]

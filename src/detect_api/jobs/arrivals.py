@@ -11,7 +11,7 @@ from detect_api.core.errors import ObjectMissing
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job
 from detect_api.jobs import queue, states
-from detect_api.storage.base import ObjectStore
+from detect_api.storage.base import ObjectInfo, ObjectStore
 
 
 def look_for_upload(sessions: SessionFactory, store: ObjectStore, job: Job) -> bool:
@@ -24,11 +24,11 @@ def look_for_upload(sessions: SessionFactory, store: ObjectStore, job: Job) -> b
             session.execute(update(Job).where(Job.id == job.id).values(checked_at=func.now()))
         return False
     with sessions.begin() as session:
-        mark_uploaded(session, job.id, found.size)
+        mark_uploaded(session, job.id, found)
     return True
 
 
-def mark_uploaded(session: Session, job_id: uuid.UUID, size: int) -> None:
+def mark_uploaded(session: Session, job_id: uuid.UUID, found: ObjectInfo) -> None:
     """Moves an upload from awaited (or expired) to uploaded."""
     changed = session.execute(
         update(Job)
@@ -36,7 +36,7 @@ def mark_uploaded(session: Session, job_id: uuid.UUID, size: int) -> None:
         .values(
             status=states.UPLOADED,
             progress=1.0,
-            file_size=size,
+            file_size=found.size,
             message="Uploaded. Ask for processing with POST /process/video/s3.",
             completed_at=None,
             updated_at=func.now(),

@@ -167,7 +167,7 @@ def create_processing(
     )
     session.flush()
     if upload is not None:
-        mark_uploaded(session, upload.id, found.size)
+        mark_uploaded(session, upload.id, found)
         session.execute(
             update(Job)
             .where(Job.id == upload.id)
