@@ -18,6 +18,8 @@ from detect_api.db.tables import Job, Lease, PartChecksum, Removal
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.multipart import LEAST_PART
+from detect_api.storage.s3 import S3Store
+from detect_api.storage.s3_multipart import S3Multipart
 
 from .conftest import Api
 
@@ -387,6 +389,22 @@ def test_of_a_part_sent_twice_the_last_counts_unless_the_client_names_another(ap
     assert first != second
     assert complete(api, upload, {1: second}).status_code == 200
     assert api.parts.store.read_range(upload["s3_key"], 0, 99) == b"another thing"
+
+
+def test_a_part_sent_twice_is_listed_whole_also_over_a_page_of_the_list(api: Api) -> None:
+    store = api.parts.store
+    assert isinstance(store, S3Store)
+    upload = begin(api)
+    etags = send(api, upload)
+    (part,) = sign(api, upload, (2,))
+    again = put(part, bytes(PART)).headers["etag"]
+    expected = {(1, etags[1]), (2, etags[2]), (2, again), (3, etags[3])}
+    for page_size in (1000, 3, 2):
+        parts = S3Multipart(store.client, store.bucket, page_size).parts(
+            upload["s3_key"], str(row(api, upload).multipart_id)
+        )
+        assert {(part.number, part.etag) for part in parts} == expected, page_size
+        assert len(parts) == 4
 
 
 def test_a_part_missing_from_the_clients_list_is_missing(api: Api) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -38,6 +39,8 @@ class S3Multipart:
 
     client: S3Client
     bucket: str
+    page_size: int = 1_000
+    """Entries of a list that are asked for at once; AWS gives no more."""
 
     def create(
         self, key: str, content_type: str, metadata: dict[str, str], checksum: Checksum | None
@@ -52,33 +55,32 @@ class S3Multipart:
         return answer["UploadId"]
 
     def parts(self, key: str, upload_id: str) -> list[StoredPart]:
-        found: list[StoredPart] = []
+        found: dict[tuple[int, str, datetime], StoredPart] = {}
         marker = 0
         for _ in range(_MAX_PAGES):
             with translated(key):
                 try:
                     page = self.client.list_parts(
-                        Bucket=self.bucket, Key=key, UploadId=upload_id, PartNumberMarker=marker
+                        Bucket=self.bucket,
+                        Key=key,
+                        UploadId=upload_id,
+                        PartNumberMarker=marker,
+                        MaxParts=self.page_size,
                     )
                 except ClientError as error:
                     if _code(error) == "NoSuchUpload":
                         raise UploadGone from None
                     raise
-            found += [
-                StoredPart(
-                    number=part["PartNumber"],
-                    etag=part["ETag"],
-                    size=part["Size"],
-                    last_modified=part["LastModified"],
-                    checksum=part.get("ChecksumCRC32C") or part.get("ChecksumSHA256"),
-                )
-                for part in page.get("Parts", [])
-            ]
-            following = page.get("NextPartNumberMarker", 0)
-            if not page.get("IsTruncated") or following <= marker:
+            for part in page.get("Parts", []):
+                number, etag, sent = part["PartNumber"], part["ETag"], part["LastModified"]
+                checksum = part.get("ChecksumCRC32C") or part.get("ChecksumSHA256")
+                found[number, etag, sent] = StoredPart(number, etag, part["Size"], sent, checksum)
+            last = page.get("NextPartNumberMarker", 0)
+            if not page.get("IsTruncated") or last <= marker:
                 break
-            marker = following
-        return found
+            # A page of SeaweedFS may end between two entries of one number: take that one again.
+            marker = last - 1 if last - 1 > marker else last
+        return [found[known] for known in sorted(found)]
 
     def complete(
         self, key: str, upload_id: str, parts: Sequence[StoredPart], checksum: Checksum | None
@@ -111,7 +113,7 @@ class S3Multipart:
         for _ in range(_MAX_PAGES):
             with translated(prefix):
                 page = self.client.list_multipart_uploads(
-                    Bucket=self.bucket, Prefix=prefix, **after
+                    Bucket=self.bucket, Prefix=prefix, MaxUploads=self.page_size, **after
                 )
             for upload in page.get("Uploads", []):
                 yield OpenUpload(upload["Key"], upload["UploadId"], upload["Initiated"])
