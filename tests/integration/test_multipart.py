@@ -407,6 +407,22 @@ def test_a_part_sent_twice_is_listed_whole_also_over_a_page_of_the_list(api: Api
         assert len(parts) == 4
 
 
+def test_the_ten_thousandth_part_hides_no_others_in_the_list(api: Api) -> None:
+    store = api.parts.store
+    assert isinstance(store, S3Store)
+    parts = S3Multipart(store.client, store.bucket, page_size=3)
+    key, numbers = f"videos/{uuid.uuid4()}.mp4", [1, 2, 999, 1000, 1001, 9999, 10_000]
+    upload_id = parts.create(key, "video/mp4", {}, None)
+    for number in numbers:
+        store.client.upload_part(
+            Bucket=store.bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=b"x"
+        )
+    for page_size in (1000, 4, 3, 2):
+        listed = S3Multipart(store.client, store.bucket, page_size).parts(key, upload_id)
+        assert [part.number for part in listed] == numbers, page_size
+    store.abort(key, upload_id)
+
+
 def test_a_part_missing_from_the_clients_list_is_missing(api: Api) -> None:
     upload = begin(api)
     etags = send(api, upload)

@@ -155,7 +155,11 @@ def carry_out_now(sessions: SessionFactory, store: ObjectStore, prefix: str) -> 
 
 
 def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
-    """Drops the parts of uploads that expired or failed."""
+    """Drops the parts of uploads that expired or failed.
+
+    A part that is on its way while its upload is aborted may stay: then it is aborted again.
+    """
+    multipart = multipart_of(store)
     with sessions() as session:
         ended = session.scalars(
             select(Job)
@@ -171,6 +175,10 @@ def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
         assert job.multipart_id is not None
         try:
             store.abort(job.object_key, job.multipart_id)
+            if multipart is not None and multipart.parts(job.object_key, job.multipart_id):
+                continue
+        except UploadGone:
+            pass
         except StorageError as error:
             log.warning("abort_postponed", job_id=str(job.id), detail=error.detail)
             return

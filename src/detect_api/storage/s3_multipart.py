@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from detect_api.storage.base import ObjectStore
 from detect_api.storage.multipart import (
+    MAX_PARTS,
     Checksum,
     MultipartStore,
     OpenUpload,
@@ -71,14 +72,18 @@ class S3Multipart:
                     if _code(error) == "NoSuchUpload":
                         raise UploadGone from None
                     raise
+            numbers = []
             for part in page.get("Parts", []):
                 number, etag, sent = part["PartNumber"], part["ETag"], part["LastModified"]
                 checksum = part.get("ChecksumCRC32C") or part.get("ChecksumSHA256")
                 found[number, etag, sent] = StoredPart(number, etag, part["Size"], sent, checksum)
-            last = page.get("NextPartNumberMarker", 0)
+                numbers.append(number)
+            # SeaweedFS sorts numbers as text of four digits: 10000 comes after 999, and says
+            # nothing of how far the list is.
+            last = max((number for number in numbers if number < MAX_PARTS), default=0)
             if not page.get("IsTruncated") or last <= marker:
                 break
-            # A page of SeaweedFS may end between two entries of one number: take that one again.
+            # A page of it may also end between two entries of one number: take that one again.
             marker = last - 1 if last - 1 > marker else last
         return [found[known] for known in sorted(found)]
 
