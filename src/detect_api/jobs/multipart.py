@@ -191,10 +191,10 @@ def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
 
 
 def abort_orphans(sessions: SessionFactory, store: ObjectStore, settings: Settings) -> None:
-    """Drops unfinished uploads in the store that no row stands for, once an hour.
+    """Drops unfinished uploads in the store that no living upload stands for, once an hour.
 
-    A process that dies between the store's answer and its own commit leaves one. They are as old
-    as no living upload without a row can be.
+    A process that dies between the store's answer and its own commit leaves one. They are older
+    than anything that may yet be written down.
     """
     multipart = multipart_of(store)
     if multipart is None or not _due(sessions):
@@ -215,16 +215,17 @@ def abort_orphans(sessions: SessionFactory, store: ObjectStore, settings: Settin
 
 
 def _without_row(sessions: SessionFactory, uploads: list[OpenUpload]) -> list[OpenUpload]:
+    """Those whose key no living upload has, on whichever way it comes."""
     with sessions() as session:
-        wanted = set(
+        alive = set(
             session.scalars(
-                select(Job.multipart_id).where(
-                    Job.multipart_id.in_([upload.upload_id for upload in uploads]),
+                select(Job.object_key).where(
+                    Job.object_key.in_([upload.key for upload in uploads]),
                     Job.status.in_((states.AWAITING_UPLOAD, states.UPLOADING)),
                 )
             )
         )
-    return [upload for upload in uploads if upload.upload_id not in wanted]
+    return [upload for upload in uploads if upload.key not in alive]
 
 
 def _due(sessions: SessionFactory) -> bool:

@@ -46,9 +46,7 @@ class S3Multipart:
     def create(
         self, key: str, content_type: str, metadata: dict[str, str], checksum: Checksum | None
     ) -> str:
-        guard: dict[str, Any] = (
-            {"ChecksumAlgorithm": checksum, "ChecksumType": "COMPOSITE"} if checksum else {}
-        )
+        guard: dict[str, Any] = {"ChecksumAlgorithm": checksum} if checksum else {}
         with translated(key):
             answer = self.client.create_multipart_upload(
                 Bucket=self.bucket, Key=key, ContentType=content_type, Metadata=metadata, **guard
