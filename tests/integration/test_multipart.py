@@ -611,3 +611,17 @@ def test_an_upload_in_the_store_without_a_row_is_dropped_when_it_is_old(
     left = open_in_store(api)
     assert orphan not in left
     assert row(api, alive).multipart_id in left
+
+
+def test_unfinished_uploads_are_listed_over_pages(api: Api) -> None:
+    store = api.parts.store
+    assert isinstance(store, S3Store)
+    prefix = f"videos/{uuid.uuid4()}/"
+    keys = [f"{prefix}a.mp4", f"{prefix}a.mp4", f"{prefix}b.mp4"]
+    begun = {(key, store.begin(key, "video/mp4", {}).id) for key in keys}
+    for page_size in (1000, 2, 1):
+        found = list(S3Multipart(store.client, store.bucket, page_size).open_uploads(prefix))
+        assert {(upload.key, upload.upload_id) for upload in found} == begun, page_size
+        assert all(abs(datetime.now(UTC) - one.initiated) < timedelta(hours=1) for one in found)
+    for key, upload_id in begun:
+        store.abort(key, upload_id)

@@ -109,7 +109,7 @@ def expire(
     return True
 
 
-def drop_with(session: Session, job: Job) -> None:
+def note_removal(session: Session, job: Job) -> None:
     """Writes down that the parts of an upload, and its object if it appears, have to go."""
     assert job.object_key is not None
     session.add(

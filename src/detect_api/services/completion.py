@@ -106,8 +106,8 @@ class Completion:
         """Brings the row to what the store holds, and returns it as it is then.
 
         With the object, the upload is done, whoever completed it. Without it, it is lost. Be
-        ``patient`` when the store has just said that it does not know the upload: it may forget
-        that a moment before the object can be seen. Raises NotFound.
+        ``patient`` where the object may just have been made: a store may forget an upload a moment
+        before its object can be seen. Raises NotFound.
         """
         found = self.object_of(job)
         for _ in range(_LOOKS if patient else 0):
@@ -134,7 +134,7 @@ class Completion:
         )
         if row is None or row.status == states.CANCELLED:
             # Given up, or deleted, while it was being completed: the object has to go, too.
-            multipart.drop_with(session, job if row is None else row)
+            multipart.note_removal(session, job if row is None else row)
             return
         wrong = part_checks.fault_of(plan_of(row), found)
         if wrong is not None:
@@ -146,7 +146,7 @@ class Completion:
                 detail=wrong,
                 from_states=MAY_ARRIVE,
             ):
-                multipart.drop_with(session, row)
+                multipart.note_removal(session, row)
             return
         mark_uploaded(session, row.id, found)
         session.execute(

@@ -199,12 +199,12 @@ class MultipartService:
         """
         completion = self._completion
         job = find_upload(self.sessions, upload_id)
-        gone = False
-        if job.status == states.AWAITING_UPLOAD:
+        awaited = job.status == states.AWAITING_UPLOAD
+        if awaited:
             try:
                 completion.put_together(job, named)
             except UploadGone:
-                gone = True  # completed by somebody whose answer was lost, or aborted
+                pass  # completed by somebody whose answer was lost, or aborted
             except PartsRefused:
                 # Somebody else may have completed it meanwhile.
                 if completion.object_of(job) is None:
@@ -215,7 +215,7 @@ class MultipartService:
                         code="parts_refused",
                     ) from None
         if job.status in MAY_ARRIVE:
-            job = completion.settle(job, patient=gone)
+            job = completion.settle(job, patient=awaited)
         if job.status != states.UPLOADED:
             raise _over(job)
         return completion.answer(job)

@@ -120,12 +120,12 @@ class S3Multipart:
                 )
             for upload in page.get("Uploads", []):
                 yield OpenUpload(upload["Key"], upload["UploadId"], upload["Initiated"])
-            if not page.get("IsTruncated"):
+            following = page.get("NextUploadIdMarker")
+            if not page.get("IsTruncated") or not following:
                 break
-            after = {
-                "KeyMarker": page["NextKeyMarker"],
-                "UploadIdMarker": page["NextUploadIdMarker"],
-            }
+            after = {"UploadIdMarker": following}
+            if key := page.get("NextKeyMarker"):  # SeaweedFS sorts by id and names none
+                after["KeyMarker"] = key
 
 
 @dataclass(frozen=True)
