@@ -72,7 +72,11 @@ async def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
     if body is None:
         changes = kept.changes
         view = await run_in_threadpool(
-            job_service.current_view, parts.sessions, parts.store, job_id
+            job_service.current_view,
+            parts.sessions,
+            parts.store,
+            job_id,
+            max_file_size=parts.settings.max_file_size,
         )
         body = json.dumps(view, separators=(",", ":")).encode()
         processing = view.get("processing_job_id")
