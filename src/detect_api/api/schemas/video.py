@@ -205,3 +205,39 @@ UPLOAD_FORM = form(
 IMAGE_FORM = form(
     {"min_confidence": CONFIDENCE, "region": {"type": "string"}}, {"file": "(the picture)"}
 )
+
+
+class EventTaken(Response):
+    """An event was read; ``arrived`` uploads that were waited for are there."""
+
+    arrived: int
+
+    model_config = ConfigDict(json_schema_extra={"example": {"arrived": 1}})
+
+
+EVENT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "Records": [
+                        {
+                            "eventSource": "aws:s3",
+                            "eventName": "ObjectCreated:Post",
+                            "s3": {
+                                "bucket": {"name": "your-video-bucket"},
+                                "object": {
+                                    "key": "videos/20250113_143022_550e8400.mp4",
+                                    "size": 187000000,
+                                },
+                            },
+                        }
+                    ]
+                },
+            }
+        },
+    }
+}
+"""OpenAPI description of an event, whose shape is the sender's."""
