@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +104,23 @@ def test_whoever_looks_at_the_upload_starts_its_processing(api: Api) -> None:
     upload(form)
     assert api.job(form["job_id"])["status"] == "pending"
     assert len(jobs_of(api, form)) == 1
+
+
+def test_whoever_follows_the_upload_starts_its_processing(api: Api) -> None:
+    form = announced(api)
+    seen = []
+    with httpx.stream("GET", f"{api.url}/jobs/{form['job_id']}/events", timeout=90) as stream:
+        for line in stream.iter_lines():
+            if not line.startswith("data: "):
+                continue
+            seen.append(json.loads(line.removeprefix("data: ")))
+            if len(seen) == 1:
+                upload(form)
+            if "processing_job_id" in seen[-1]:
+                break
+    assert seen[0]["status"] == "awaiting_upload"
+    (job,) = jobs_of(api, form)
+    assert seen[-1]["processing_job_id"] == str(job.id)
 
 
 def test_an_upload_without_the_wish_waits_for_the_request(api: Api) -> None:
@@ -238,7 +257,7 @@ def test_an_object_that_comes_after_the_form_expired_is_taken(api: Api) -> None:
         age(api, one, 7200, checked=601)
     change(api, too_late, updated_at=datetime.now(UTC) - timedelta(hours=25))
     assert look(api) == 1
-    assert api.job(form["job_id"])["status"] == "pending"
+    api.wait_for(form["job_id"], "pending", seconds=60)
     assert api.job(too_late["job_id"])["status"] == "expired"
     assert process(api, too_late).status_code == 200, "it can be asked for at any time"
 
@@ -307,21 +326,46 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
 
 def test_a_cancel_that_meets_the_arrival_ends_the_processing(api: Api) -> None:
-    for _ in range(6):
-        form = announced(api)
-        upload(form)
+    form = announced(api)
+    upload(form)
+    found = api.parts.store.head(form["s3_key"])
+    with api.parts.sessions() as session, ThreadPoolExecutor(1) as pool:
+        arrivals.mark_uploaded(session, uuid.UUID(form["job_id"]), found)
+        cancel = pool.submit(httpx.post, f"{api.url}/jobs/{form['job_id']}/cancel", timeout=60)
+        wait_for_a_lock(api)
+        session.commit()
+        assert cancel.result().status_code == 200
+    (job,) = jobs_of(api, form)
+    assert job.status == "cancelled"
+    assert api.job(form["job_id"])["status"] == "cancelled"
 
-        def cancel(form: dict[str, Any] = form) -> None:
-            answer = httpx.post(f"{api.url}/jobs/{form['job_id']}/cancel", timeout=60)
-            assert answer.status_code == 200, answer.text
 
-        at_once([cancel, lambda form=form: arrive(api, form)])  # type: ignore[misc]
-        assert api.job(form["job_id"])["status"] == "cancelled"
-        assert all(job.status == "cancelled" for job in jobs_of(api, form))
+def test_a_deletion_locks_the_upload_before_its_job_as_all_others_do(api: Api) -> None:
+    form = announced(api)
+    upload(form)
+    created = process(api, form).json()
+    with api.parts.sessions() as session, ThreadPoolExecutor(1) as pool:
+        assert arrivals.locked_upload(session, form["s3_key"]) is not None
+        deletion = pool.submit(httpx.delete, f"{api.url}/jobs/{created['job_id']}", timeout=60)
+        wait_for_a_lock(api)
+        session.get_one(Job, uuid.UUID(created["job_id"]), with_for_update=True)
+        session.rollback()
+        assert deletion.result().status_code == 200
 
 
-def arrive(api: Api, form: dict[str, Any]) -> None:
-    arrivals.look_for_keys(api.parts.sessions, api.parts.store, [form["s3_key"]], 10**9)
+def wait_for_a_lock(api: Api) -> None:
+    """Returns once somebody waits for a row that another transaction holds."""
+    end = time.monotonic() + 60
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    while True:
+        with api.parts.sessions() as session:
+            if session.scalar(query):
+                return
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 # -- how often storage is asked ---------------------------------------------------------------

@@ -47,6 +47,7 @@ async def run(settings: Settings) -> int:
     """
     engine = make_engine(settings.database_url, pool_size=4)
     shop = Workshop(settings, make_session_factory(engine), make_store(settings))
+    events = EventQueue.from_settings(settings)
     app = make_app(settings.database_url or "")
     register(app, shop)
     loop = asyncio.get_running_loop()
@@ -75,7 +76,6 @@ async def run(settings: Settings) -> int:
     async with app.open_async():
         lanes = [asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)]
         others = [asyncio.create_task(_sweep_for_ever(shop))]
-        events = EventQueue.from_settings(settings)
         if events is not None:
             others.append(asyncio.create_task(_take_events(shop, events)))
         waiting = asyncio.create_task(ending.wait())

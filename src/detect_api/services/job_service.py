@@ -206,18 +206,27 @@ def current_view(
     with sessions() as session:
         job = get(session, job_id)
         processing = processing_of(session, job)
-    due = job.checked_at is None or datetime.now(UTC) - job.checked_at > _LOOK_AGAIN
-    if job.status != states.AWAITING_UPLOAD or not due:
-        return job_view(job, processing)
-    try:
-        arrived = look_for_upload(sessions, store, job, max_file_size)
-    except StorageError as error:
-        log.warning("upload_not_checked", job_id=str(job_id), detail=error.detail)
-        arrived = False
-    if not arrived:
+    if not has_just_arrived(sessions, store, job, max_file_size=max_file_size):
         return job_view(job, processing)
     with sessions() as session:
         return view(session, job_id)
+
+
+def has_just_arrived(
+    sessions: SessionFactory, store: ObjectStore, job: Job, *, max_file_size: int
+) -> bool:
+    """Whether the job is an awaited upload whose object has come, which is noted then.
+
+    Asks storage at most once a second a job.
+    """
+    due = job.checked_at is None or datetime.now(UTC) - job.checked_at > _LOOK_AGAIN
+    if job.status != states.AWAITING_UPLOAD or not due:
+        return False
+    try:
+        return look_for_upload(sessions, store, job, max_file_size)
+    except StorageError as error:
+        log.warning("upload_not_checked", job_id=str(job.id), detail=error.detail)
+        return False
 
 
 def remove_objects(sessions: SessionFactory, store: ObjectStore, answer: dict[str, Any]) -> None:

@@ -63,8 +63,8 @@ class AutoProcess(StoredVideoParameters):
             getattr(self, name) != field.default for name, field in given.items()
         ):
             raise ValueError(
-                "parameters of processing are for auto_process: set it to true, or give them to "
-                "POST /process/video/s3"
+                "Parameters of processing need auto_process: set it to true, or give them to "
+                "POST /process/video/s3."
             )
         return self
 
