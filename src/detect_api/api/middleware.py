@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
@@ -14,6 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from detect_api.api.status import StatusCache
 from detect_api.core.metrics import Metrics
 
+log = structlog.get_logger(__name__)
+_levels = logging.getLogger(__name__)
+
 _USABLE = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 
@@ -24,7 +28,7 @@ def request_id_of(scope: MutableMapping[str, Any]) -> str:
 
 
 class RequestContext:
-    """Gives each request an id (the client's own if it is a plain word) and measures it."""
+    """Gives each request an id (the client's own if it is a plain word), measures and logs it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, status: StatusCache) -> None:
         self._app = app
@@ -58,4 +62,29 @@ class RequestContext:
             finally:
                 route = scope.get("route")
                 path = getattr(route, "path", "(none)")
-                self._metrics.request(scope["method"], path, status, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._metrics.request(scope["method"], path, status, seconds)
+                _log_request(scope, path, status, seconds)
+
+
+def _log_request(scope: Scope, path: str, status: int, seconds: float) -> None:
+    """One line for each request that changed something or was refused.
+
+    What is only read, many times a second while jobs are followed, is logged at level DEBUG. The
+    line names the route and its job, never the query: that may be a plate somebody looks for.
+    """
+    level = logging.INFO
+    if status < 400 and scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        level = logging.DEBUG
+    if not _levels.isEnabledFor(level):
+        return
+    ids = {k: str(v) for k, v in scope.get("path_params", {}).items() if k.endswith("_id")}
+    log.log(
+        level,
+        "request",
+        method=scope["method"],
+        route=path,
+        status=status,
+        seconds=round(seconds, 4),
+        **ids,
+    )

@@ -102,6 +102,20 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         0, ge=0, le=256, description="Threads for inference in each worker; 0: cores / WORKERS - 1."
     )
+    worker_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535 - 256,
+        description="Port on which a worker tells its metrics; the second of 'serve' takes the "
+        "next one, and so on. 0: none.",
+    )
+    cloudwatch_metrics_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="Write the metrics to standard output so often, in CloudWatch's embedded "
+        "metric format. 0: never.",
+    )
     device: str = Field("CPU", description="Device for inference, as OpenVINO names it.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_file: Path | None = Field(None, description="Also write the log, as JSON lines, here.")
