@@ -18,6 +18,7 @@ from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
 from detect_api.api.routes import health, jobs, plates, video
 from detect_api.api.schemas.base import Problem
+from detect_api.core import tracing
 from detect_api.core.cloudwatch import tell_regularly
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
@@ -61,10 +62,12 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         listening = asyncio.create_task(parts.broadcast.run())
         end_telling = _tell_cloudwatch(parts)
+        end_tracing = tracing.configure(settings, "api")
         try:
             yield
         finally:
             await asyncio.to_thread(end_telling)
+            await asyncio.to_thread(end_tracing)
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listening

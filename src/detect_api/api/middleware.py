@@ -7,12 +7,14 @@ import re
 import secrets
 import time
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from detect_api.api.status import StatusCache
+from detect_api.core import tracing
 from detect_api.core.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -56,7 +58,8 @@ class RequestContext:
                 message = {**message, "headers": [*message["headers"], header]}
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        traced = _traced(scope, request_id)
+        with structlog.contextvars.bound_contextvars(request_id=request_id), traced:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
@@ -65,6 +68,15 @@ class RequestContext:
                 seconds = time.perf_counter() - started
                 self._metrics.request(scope["method"], path, status, seconds)
                 _log_request(scope, path, status, seconds)
+
+
+def _traced(scope: Scope, request_id: str) -> AbstractContextManager[None]:
+    """The request's span, under the client's own if it names one."""
+    if not tracing.wanted():
+        return nullcontext()
+    given = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"), None)
+    name = f"{scope['method']} {scope['path']}"
+    return tracing.span(name, given, request_id=request_id)
 
 
 def _log_request(scope: Scope, path: str, status: int, seconds: float) -> None:

@@ -116,6 +116,10 @@ class Settings(BaseSettings):
         description="Write the metrics to standard output so often, in CloudWatch's embedded "
         "metric format. 0: never.",
     )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="Where to send OpenTelemetry traces, by OTLP over HTTP; unset: nowhere.",
+    )
     device: str = Field("CPU", description="Device for inference, as OpenVINO names it.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_file: Path | None = Field(None, description="Also write the log, as JSON lines, here.")
@@ -150,7 +154,7 @@ class Settings(BaseSettings):
     @field_validator(
         "enable_s3", "s3_bucket_name", "s3_endpoint_url", "s3_public_endpoint_url",
         "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "database_url",
-        "log_file", mode="before",
+        "log_file", "otel_exporter_otlp_endpoint", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

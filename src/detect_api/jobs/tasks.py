@@ -19,6 +19,7 @@ import structlog
 from procrastinate import App, BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job as QueuedTask
 
+from detect_api.core import tracing
 from detect_api.core.errors import DetectApiError, ObjectChanged, ObjectMissing, VideoError
 from detect_api.core.worker_metrics import Outcome
 from detect_api.db.session import KEEPALIVE
@@ -27,7 +28,7 @@ from detect_api.jobs.merge import merge
 from detect_api.jobs.plan import plan
 from detect_api.jobs.progress import Interrupted
 from detect_api.jobs.segment import segment
-from detect_api.jobs.workshop import Workshop
+from detect_api.jobs.workshop import Workshop, load_job
 
 log = structlog.get_logger(__name__)
 
@@ -82,8 +83,17 @@ def _run(
     with (
         structlog.contextvars.bound_contextvars(job_id=job_id, attempt=attempt, task=name),
         shop.metrics.task(name) as outcome,
+        tracing.span(name, _traceparent(shop, job_id), job_id=job_id, attempt=attempt),
     ):
         _work(shop, context, uuid.UUID(job_id), attempt, work, outcome)
+
+
+def _traceparent(shop: Workshop, job_id: str) -> str | None:
+    """Where the job's trace began, if traces are wanted."""
+    if not tracing.wanted():
+        return None
+    job = load_job(shop, uuid.UUID(job_id))
+    return job.traceparent if job else None
 
 
 def _work(

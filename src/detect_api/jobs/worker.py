@@ -23,6 +23,7 @@ import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
+from detect_api.core import tracing
 from detect_api.core.cloudwatch import tell_regularly
 from detect_api.core.config import Settings
 from detect_api.core.logging import configure_logging
@@ -75,6 +76,7 @@ async def run(settings: Settings) -> int:
     if settings.worker_metrics_port:
         shop.metrics.serve(settings.host, settings.worker_metrics_port)
     told_to_the_end = contextlib.ExitStack()
+    told_to_the_end.callback(tracing.configure(settings, "worker"))
     if settings.cloudwatch_metrics_seconds:
         told_to_the_end.callback(
             tell_regularly(shop.metrics.registry, "worker", settings.cloudwatch_metrics_seconds)
