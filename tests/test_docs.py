@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import av
+import boto3
 import cv2
 import numpy as np
 import pytest
 import typer
+from botocore.validate import ParamValidator
 from fastapi import FastAPI
 
 from detect_api.app import create_app
@@ -492,6 +494,19 @@ def aws_file(name: str) -> Any:
     raise AssertionError(name)
 
 
+def test_the_file_for_the_buckets_events_has_the_shape_that_s3_takes() -> None:
+    client = boto3.client(
+        "s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+    )
+    shape = client.meta.service_model.operation_model(
+        "PutBucketNotificationConfiguration"
+    ).input_shape
+    assert shape is not None
+    given = {"Bucket": "b", "NotificationConfiguration": aws_file("notification.json")}
+    report = ParamValidator().validate(given, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
 def test_the_policy_allows_what_the_service_calls() -> None:
     source = "".join(path.read_text("utf-8") for path in (SOURCES / "storage").glob("*.py"))
     called = set(re.findall(r"client\.([a-z_0-9]+)\(", source))
@@ -508,6 +523,18 @@ def test_the_policy_allows_what_the_service_calls() -> None:
     allowed = {action for part in shown["Statement"] for action in part["Action"]}
     assert {needs[call] for call in called} <= allowed
     assert "s3:HeadObject" not in allowed  # there is no such action
+
+
+def test_the_policy_of_the_queue_allows_what_the_worker_calls() -> None:
+    source = (SOURCES / "jobs" / "s3_queue.py").read_text("utf-8")
+    called = set(re.findall(r"client\.([a-z_]+)\(", source))
+    needs = {"receive_message": "sqs:ReceiveMessage", "delete_message": "sqs:DeleteMessage"}
+    (configuration,) = aws_file("notification.json")["QueueConfigurations"]
+    arn = configuration["QueueArn"]
+    policy = service_policy("b", "videos/", "us-east-1", queue=arn.replace("ACCOUNT", "1" * 12))
+    assert {needs[call] for call in called} == set(policy["Statement"][-1]["Action"])
+    (sending,) = aws_file("queue-policy.json")["Statement"]
+    assert sending["Resource"] == arn
 
 
 # -- what a reader is told to type ----------------------------------------------------------

@@ -15,7 +15,7 @@ from detect_api.aws import connection, iam
 from detect_api.aws.connection import AwsRefused
 from detect_api.aws.converge import Change
 from detect_api.aws.iam import converge_role, converge_user, make_key
-from detect_api.aws.policy import service_policy, trust_statement
+from detect_api.aws.policy import QUEUE_ACTIONS, service_policy, trust_statement
 from detect_api.cli import app
 from detect_api.core.errors import InvalidRequest
 
@@ -193,6 +193,14 @@ def test_the_policy_has_no_action_that_does_not_exist_and_reaches_one_prefix() -
     assert [part["Resource"] for part in policy["Statement"]] == [
         f"arn:aws:s3:::{BUCKET}/videos/*", f"arn:aws:s3:::{BUCKET}",
     ]  # fmt: skip
+
+
+def test_the_queue_of_the_settings_is_read_without_an_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("S3_EVENTS_QUEUE_URL", f"https://sqs.{REGION}.amazonaws.com/{1:012d}/events")
+    outcome = CliRunner().invoke(app, ["s3", "policy", "--bucket", BUCKET])
+    assert json.loads(outcome.stdout)["Statement"][2]["Action"] == list(QUEUE_ACTIONS)
 
 
 def test_a_queue_is_named_by_url_or_arn_and_regions_have_their_partition() -> None:

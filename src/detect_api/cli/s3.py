@@ -36,7 +36,10 @@ Origins = Annotated[
 ]
 Queue = Annotated[
     str | None,
-    typer.Option(help="URL or ARN of an SQS queue with the bucket's events, to be read as well."),
+    typer.Option(
+        help="URL or ARN of an SQS queue with the bucket's events, to be read as well; "
+        "S3_EVENTS_QUEUE_URL if not given."
+    ),
 ]
 KmsKey = Annotated[
     str | None, typer.Option(help="ARN of the KMS key that encrypts the bucket, if one does.")
@@ -119,8 +122,9 @@ def policy(
     with _told(as_json=False):
         name = _bucket(bucket, settings, as_json=False)
         document = service_policy(
-            name, settings.s3_video_prefix, settings.aws_region, queue=queue, kms_key=kms_key
-        )
+            name, settings.s3_video_prefix, settings.aws_region,
+            queue=_queue(queue, settings), kms_key=kms_key,
+        )  # fmt: skip
     typer.echo(json.dumps(document, indent=2))
 
 
@@ -159,7 +163,7 @@ def iam(
     with _told(as_json):
         document = service_policy(
             _bucket(bucket, settings, as_json), settings.s3_video_prefix, settings.aws_region,
-            queue=queue, kms_key=kms_key,
+            queue=_queue(queue, settings), kms_key=kms_key,
         )  # fmt: skip
         client = iam_client(settings)
         if user is not None:
@@ -230,6 +234,13 @@ def _bucket(given: str | None, settings: Settings, as_json: bool) -> str:
     if not bucket:
         raise _usage("Name the bucket with --bucket, or set S3_BUCKET_NAME.", as_json)
     return bucket
+
+
+def _queue(given: str | None, settings: Settings) -> str | None:
+    """The queue whose events are read; one that is not of AWS needs no policy of AWS."""
+    if given or settings.s3_events_endpoint_url:
+        return given
+    return settings.s3_events_queue_url
 
 
 def _origins(
