@@ -211,6 +211,7 @@ def test_a_queue_is_named_by_url_or_arn_and_regions_have_their_partition() -> No
     arn = f"arn:aws-cn:sqs:cn-north-1:{account}:events"
     assert by_url[2]["Resource"] == arn
     assert service_policy(BUCKET, "v/", "cn-north-1", queue=arn)["Statement"] == by_url
+    assert "arn:aws:s3" in service_policy(BUCKET, "v/", "not-a-region")["Statement"][0]["Resource"]
     with pytest.raises(InvalidRequest):
         service_policy(BUCKET, "v/", REGION, queue="events")
     with pytest.raises(InvalidRequest):

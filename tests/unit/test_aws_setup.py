@@ -194,6 +194,20 @@ def test_what_others_chose_is_kept(s3: Stub) -> None:
     assert found["encryption"] == Change("encryption", "unchanged", "aws:kms", "aws:kms")
 
 
+def test_rules_in_the_old_form_are_put_back_in_todays(s3: Stub) -> None:
+    """S3 refuses a prefix outside of a filter as soon as one rule has a filter."""
+    wanted = Wanted(BUCKET, REGION)
+    old: dict[str, Any] = {"ID": "old", "Status": "Enabled", "Expiration": {"Days": 9}}
+    aws = Aws(s3)
+    aws.has("head_bucket", IN_REGION)
+    aws.closed()
+    aws.has("get_bucket_lifecycle_configuration", {"Rules": [{**old, "Prefix": "logs/"}]})
+    rules = [{**old, "Filter": {"Prefix": "logs/"}}, *wanted.lifecycle_rules()]
+    aws.takes("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": rules})
+    found = by_name(set_up(s3.client, wanted, pause=never))
+    assert "logs/: expire after 9 days [old, kept]" in str(found["lifecycle"].after)
+
+
 def test_one_refusal_names_its_permission_and_does_not_stop_the_rest(s3: Stub) -> None:
     wanted = Wanted(BUCKET, REGION)
     aws = Aws(s3)

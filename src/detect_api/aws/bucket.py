@@ -194,7 +194,7 @@ def _lifecycle_of(
         size = "TransitionDefaultMinimumObjectSize"
         if found and size in found:  # else writing the rules would set it back
             more[size] = found[size]
-        return found and found["Rules"]
+        return found and [_modern(rule) for rule in found["Rules"]]
 
     def write(rules: Any) -> None:
         client.put_bucket_lifecycle_configuration(
@@ -205,6 +205,14 @@ def _lifecycle_of(
         name, read, lambda found: with_rules(found or [], ours, unwanted), write,
         lifecycle_words, "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration",
     )  # fmt: skip
+
+
+def _modern(rule: Any) -> Any:
+    """A rule in today's form, which S3 does not take beside rules in the form of before 2017."""
+    if "Filter" in rule or "Prefix" not in rule:
+        return rule
+    rest = {name: value for name, value in rule.items() if name != "Prefix"}
+    return {**rest, "Filter": {"Prefix": rule["Prefix"]}}
 
 
 def _cors(client: S3Client, wanted: Wanted) -> Aspect:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, UnknownRegionError
 
 from detect_api.core.config import Settings
 from detect_api.core.errors import DetectApiError
@@ -41,9 +41,7 @@ def partition_of(region: str) -> str:
     """The part of AWS that a region lies in, as ARNs name it: aws, aws-cn, aws-us-gov …"""
     try:
         return str(boto3.session.Session().get_partition_for_region(region))
-    except Exception as error:  # botocore's UnknownRegionError has no public module
-        if type(error).__name__ != "UnknownRegionError":
-            raise
+    except UnknownRegionError:
         return "aws"
 
 

@@ -40,6 +40,7 @@ LEFT_OUT = (
     "old versions, which stay as long as the lifecycle rule for them says",
     "the machines of API and workers, database, logs, load balancers, NAT gateways",
     "Transfer Acceleration, CloudFront, KMS, the access log, other storage classes",
+    "that AWS counts a GB as 2^30 bytes, which makes it some 7% less",
     "taxes, discounts, the free tier and cheaper steps for large volumes",
 )
 
@@ -140,7 +141,7 @@ def with_prices(prices: Prices, given: list[str]) -> Prices:
 
 
 def number(text: str) -> Decimal:
-    """A number of nothing but digits and a point. Raises InvalidRequest."""
+    """A finite number that is not negative. Raises InvalidRequest."""
     try:
         value = Decimal(text)
     except InvalidOperation:

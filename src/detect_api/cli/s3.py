@@ -204,8 +204,6 @@ def check(origins: Origins = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"ok": not failed, "checks": [asdict(c) for c in checks]}, indent=1))
     else:
         print_checks(checks)
-        if not given:
-            say("CORS was not tried: name an origin with --origin.")
     raise typer.Exit(EXIT_FAILED if failed else 0)
 
 
