@@ -82,7 +82,7 @@ def audit(page: Page) -> Callable[[str], None]:
         if not AXE.exists():
             return
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             # The policy forbids scripts of others; the driver's own way in is not bound by it.
             page.evaluate(AXE.read_text(encoding="utf-8"))
             found: dict[str, Any] = page.evaluate(

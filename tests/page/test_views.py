@@ -23,7 +23,7 @@ def fresh(embedded_database: str, tmp_path_factory: pytest.TempPathFactory) -> I
     """The API on a database of its own, without S3 and without workers."""
     name = f"page_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(embedded_database, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        connection.execute(f'CREATE DATABASE "{name}"')
     url = embedded_database.rsplit("/", 1)[0] + f"/{name}"
     upgrade(url)
     folder: Path = tmp_path_factory.mktemp("page")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def pad_mp4(clip: Path, to: Path, size: int) -> None:
-    """Writes the clip, with zeros in a ``free`` box behind it, as a sparse file of ``size`` bytes."""
+    """Writes the clip and zeros in a ``free`` box behind it, as a sparse file of ``size`` bytes."""
     body = clip.read_bytes()
     padding = size - len(body)
     assert 16 <= padding < 2**63
