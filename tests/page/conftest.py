@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.page import tools
 
@@ -29,6 +29,7 @@ def browser() -> Iterator[Browser]:
     if missing:
         pytest.skip(missing)
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE)
         running = playwright.chromium.launch(executable_path=tools.browser(), args=tools.FLAGS)
         yield running
         running.close()
@@ -37,7 +38,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser, stack: Stack) -> Iterator[BrowserContext]:
     """A browser without memory, at the service's address."""
-    found = browser.new_context(base_url=stack.api_url, viewport={"width": 1440, "height": 900})
+    found = browser.new_context(
+        base_url=stack.api_url,
+        viewport={"width": 1440, "height": 900},
+        reduced_motion="reduce",
+    )
     found.set_default_timeout(PATIENCE)
     yield found
     found.close()
