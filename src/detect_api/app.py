@@ -14,7 +14,7 @@ from detect_api.api import problems
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import health, jobs, page, plates, video
+from detect_api.api.routes import events, health, jobs, page, plates, video
 from detect_api.api.schemas.base import Problem
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
@@ -71,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (video, jobs, plates, health):
+    for module in (video, events, jobs, plates, health):
         app.include_router(module.router)
     app.include_router(video.sample_router)
     app.include_router(page.make_router())
