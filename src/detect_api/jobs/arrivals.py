@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from detect_api.core.errors import InvalidRequest, ObjectMissing, TooLarge
+from detect_api.core.errors import InvalidRequest, ObjectMissing, TooLarge, VideoError
 from detect_api.core.ids import new_id
 from detect_api.core.limits import check_size
 from detect_api.db.session import SessionFactory
@@ -28,12 +28,12 @@ AWAITED = (states.AWAITING_UPLOAD, states.EXPIRED)
 over ends in an object all the same."""
 
 
-def check_video(found: ObjectInfo, limit: int | None) -> None:
+def check_video(found: ObjectInfo, limit: int | None, setting: str = "MAX_FILE_SIZE") -> None:
     """Raises InvalidRequest for an object that is empty or no video, and TooLarge."""
     if found.size == 0:
         raise InvalidRequest("The uploaded file is empty: upload it again.", code="empty_file")
     if limit is not None:
-        check_size(found.size, limit)
+        check_size(found.size, limit, setting)
     if not found.content_type.startswith("video/"):
         raise InvalidRequest(
             f"The uploaded file is of type '{found.content_type}': upload it as video/*.",
@@ -84,7 +84,8 @@ def mark_uploaded(
 
     An upload with ``auto_process`` gets its processing job, with the queue entry, in the same
     transaction. An object that cannot be processed (empty, no video, larger than ``limit`` if one
-    is given) ends the upload as failed, with the reason.
+    is given, or of another size than its parts were to make) ends the upload as failed, with the
+    reason.
     """
     upload = _locked(session, Job.id == job_id)
     if upload is None or upload.status not in (*AWAITED, states.UPLOADED):
@@ -144,7 +145,8 @@ def _note_arrival(session: Session, upload: Job, found: ObjectInfo, limit: int |
     """Moves the upload from awaited to uploaded; False if it failed instead."""
     try:
         check_video(found, limit)
-    except (InvalidRequest, TooLarge) as error:
+        _check_whole(upload, found)
+    except (InvalidRequest, TooLarge, VideoError) as error:
         states.fail(
             session,
             upload.id,
@@ -163,3 +165,13 @@ def _note_arrival(session: Session, upload: Job, found: ObjectInfo, limit: int |
     session.flush()
     queue.notify(session, upload.id)
     return True
+
+
+def _check_whole(upload: Job, found: ObjectInfo) -> None:
+    """Raises VideoError for an object that is not all the parts that were announced."""
+    if upload.part_size is not None and found.size != upload.file_size:
+        raise VideoError(
+            f"The file in storage has {found.size} bytes and not {upload.file_size}: "
+            "upload it again.",
+            code="upload_damaged",
+        )
