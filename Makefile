@@ -53,7 +53,7 @@ web-check:
 	@if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then \
 		echo "The built page is not checked against web/: that needs Node.js 20 or newer."; \
 	else \
-		$(MAKE) --no-print-directory web/node_modules/.package-lock.json && cd web && npm run --silent verify; \
+		$(MAKE) --no-print-directory --silent web/node_modules/.package-lock.json && cd web && npm run --silent verify; \
 	fi
 
 web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc
