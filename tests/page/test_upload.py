@@ -170,3 +170,27 @@ def test_another_file_does_not_go_on_with_an_upload(
     # It is over for good: what is left is its job, which says so.
     expect(row).to_contain_text("Cancelled")
     fresh.client.delete(f"/jobs/{row.get_attribute('data-job')}")
+
+
+def test_a_paused_form_upload_begins_anew_and_leaves_no_upload_waiting(
+    page: Page, smaller_video: Path, stack: Stack
+) -> None:
+    page.goto("/")
+    line = Line(page)
+    line.set(mbytes_per_second=4)
+    page.locator("#files").set_input_files(smaller_video)
+    row = page.get_by_role("listitem").filter(has_text="bridge.mp4")
+    wait_for_percent(row.get_by_role("progressbar").first, 5)
+    row.get_by_role("button", name="Pause bridge.mp4").click()
+    expect(row).to_contain_text("Paused")
+    resume = row.get_by_role("button", name="Resume bridge.mp4")
+    expect(resume).to_be_focused()
+    line.set()
+    resume.click()
+    row = row.filter(has_not_text="Cancelled")
+    expect(row.get_by_role("link", name="bridge.mp4")).to_be_visible()
+    expect(page.get_by_role("heading", name="Uploads")).to_have_count(0)
+    jobs = httpx.get(f"{stack.api_url}/jobs", params={"name": "bridge.mp4"}).json()["jobs"]
+    assert "awaiting_upload" not in {job["status"] for job in jobs}
+    for job in jobs:
+        httpx.delete(f"{stack.api_url}/jobs/{job['job_id']}", timeout=60)

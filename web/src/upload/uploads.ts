@@ -148,6 +148,12 @@ export function pauseUpload(upload: Upload): void {
 export function resumeUpload(upload: Upload): void {
   if (upload.state.value !== "paused" && upload.state.value !== "failed") return;
   upload.error.value = null;
+  if (!RESUMABLE.includes(upload.method) && upload.jobId.value) {
+    // It begins anew, as another job: the one that was begun waits for nothing any more.
+    void tellServer(upload.method, null, upload.jobId.value);
+    upload.jobId.value = null;
+    upload.sent.value = 0;
+  }
   upload.state.value = upload.file ? "waiting" : "needs-file";
   startNext();
 }
@@ -158,7 +164,7 @@ export async function cancelUpload(upload: Upload): Promise<void> {
   forget(upload);
   upload.controller?.abort(new DOMException("cancelled", "AbortError"));
   startNext();
-  if (!over) await tellServer(upload);
+  if (!over) await tellServer(upload.method, upload.known, upload.jobId.value);
 }
 
 /** Takes an upload off the page. */
@@ -167,11 +173,11 @@ export function forget(upload: Upload): void {
   uploads.value = uploads.value.filter((one) => one !== upload);
 }
 
-async function tellServer({ method, known, jobId }: Upload): Promise<void> {
+async function tellServer(method: Method, known: string | null, jobId: string | null): Promise<void> {
   try {
     if (method === "s3-multipart" && known) await api.delete(`/uploads/${known}`);
     else if (method === "tus" && known) await request("DELETE", known, { headers: { "Tus-Resumable": "1.0.0" } });
-    else if (jobId.value) await api.post(`/jobs/${jobId.value}/cancel`);
+    else if (jobId) await api.post(`/jobs/${jobId}/cancel`);
   } catch (error) {
     // Then the server's own sweep removes it. A job that is over already needs nothing.
     if (!(error instanceof ApiError)) throw error;
