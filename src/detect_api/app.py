@@ -16,7 +16,7 @@ from detect_api.api import problems
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import events, health, jobs, plates, uploads, video
+from detect_api.api.routes import events, health, jobs, page, plates, uploads, video
 from detect_api.api.schemas.base import Problem
 from detect_api.core import tracing
 from detect_api.core.cloudwatch import tell_regularly
@@ -96,6 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in (video, uploads, events, jobs, plates, health):
         app.include_router(module.router)
+    app.include_router(video.sample_router)
+    app.include_router(page.make_router())
     if settings.cors_origin_list:
         app.add_middleware(
             CORSMiddleware,

@@ -64,6 +64,8 @@ def _round(trial: Trial, origins: Sequence[str], thorough: bool) -> Iterator[Che
     for step in _steps(trial) if thorough else _short_steps(trial):
         check = _try(trial, *step)
         yield check
+        if step[0] == "S3 multipart: signed part" and check.status == "ok":
+            yield _damaged(trial)
         if thorough and step[0] == "S3 signed POST":
             yield from _forgeries(trial, honest=check.status == "ok")
     for origin in origins:
@@ -84,6 +86,15 @@ def _round(trial: Trial, origins: Sequence[str], thorough: bool) -> Iterator[Che
         else:
             old = ", but old versions for the lifecycle rule" if trial.keeps_versions else ""
             yield Check("S3 clean-up", "ok", f"nothing is left in the bucket{old}")
+
+
+def _damaged(trial: Trial) -> Check:
+    """Some stores know no checksums: uploads work there, but nothing guards a part on its way."""
+    check = _try(trial, "S3 multipart: damaged part", trial.damaged_part, "")
+    if check.status == "ok":
+        return check
+    advice = "This store does not guard parts with checksums; compare the files' digests instead."
+    return Check(check.name, "warn", check.detail, advice)
 
 
 def _short_steps(trial: Trial) -> Iterator[Step]:
