@@ -14,12 +14,13 @@ from detect_api.api import problems
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import health, jobs, plates, video
+from detect_api.api.routes import health, jobs, plates, playback, video
 from detect_api.api.schemas.base import Problem
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
 from detect_api.db.session import make_engine, make_session_factory
 from detect_api.services.s3_service import S3Service
+from detect_api.services.video_links import make_links
 from detect_api.storage import make_store, s3_problem
 
 
@@ -42,6 +43,7 @@ def make_parts(settings: Settings) -> Parts:
         store=make_store(settings),
         s3=s3,
         s3_problem=problem,
+        links=make_links(settings, s3),
         broadcast=Broadcast(settings.database_url or ""),
         metrics=Metrics(),
     )
@@ -71,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (video, jobs, plates, health):
+    for module in (video, jobs, playback, plates, health):
         app.include_router(module.router)
     if settings.cors_origin_list:
         app.add_middleware(

@@ -14,6 +14,7 @@ from detect_api.core.errors import Unavailable
 from detect_api.core.metrics import Metrics
 from detect_api.db.session import SessionFactory
 from detect_api.services.s3_service import S3Service
+from detect_api.services.video_links import VideoLinks
 from detect_api.storage.base import ObjectStore
 
 
@@ -23,7 +24,8 @@ class Parts:
 
     ``single`` makes sessions for one statement that is a transaction of its own, in one round
     trip instead of four; a connection that has died is noticed by that statement only. ``s3`` is
-    None where S3 cannot be used; ``s3_problem`` then says why.
+    None where S3 cannot be used; ``s3_problem`` then says why,
+    and ``links`` is None, too: videos are played through the API.
     """
 
     settings: Settings
@@ -33,6 +35,7 @@ class Parts:
     store: ObjectStore
     s3: S3Service | None
     s3_problem: str | None
+    links: VideoLinks | None
     broadcast: Broadcast
     metrics: Metrics
 
