@@ -1,4 +1,4 @@
-# Words: demo serve test lint fix bench peers accuracy docs clean lock, and train-* for the models
+# Words: demo serve web test lint fix bench peers accuracy docs clean lock, and train-* for the models
 # (training/README.md). Each installs what it needs.
 SHELL := /bin/bash
 VENV := .venv
@@ -19,13 +19,14 @@ TRAIN_STAMP := $(TRAIN)/.installed
 MODELS := src/detect_api/vision/models
 TRAIN_WORK ?= training/work
 
-.PHONY: help demo serve test lint fix bench peers accuracy docs clean lock \
+.PHONY: help demo serve web test lint fix bench peers accuracy docs clean lock \
 	train-env train-fonts train-detector train-reader train-export
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [VIDEO=path]   try it: bring up the stack, read a video, show its plates"
 	@echo "make serve               run the service on port 8000"
+	@echo "make web                 build the page out of web/ (needs Node.js 20 or newer)"
 	@echo "make test                all checks and tests (some of them: ARGS='tests/unit -k form')"
 	@echo "make lint | fix          checks only | mend what can be mended"
 	@echo "make bench               speed and memory, each beside its floor"
@@ -42,6 +43,15 @@ demo: $(STAMP)
 
 serve: $(STAMP)
 	@exec $(BIN)/detect-api serve $(ARGS)
+
+# The built page is committed, so that nobody needs Node.js to run the service.
+web: web/node_modules/.package-lock.json
+	cd web && npm run build
+
+web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc
+	@command -v npm >/dev/null || { echo "make web needs Node.js 20 or newer: apt install nodejs npm"; exit 1; }
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)

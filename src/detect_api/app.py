@@ -14,7 +14,7 @@ from detect_api.api import problems
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import health, jobs, plates, playback, video
+from detect_api.api.routes import health, jobs, page, plates, playback, video
 from detect_api.api.schemas.base import Problem
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in (video, jobs, playback, plates, health):
         app.include_router(module.router)
+    app.include_router(page.make_router())
     if settings.cors_origin_list:
         app.add_middleware(
             CORSMiddleware,
