@@ -243,7 +243,7 @@ def progress() -> Callable[[int, int], None]:
 def sample(folder: Path) -> Path:
     """A small video with known plates, if detect-api itself is installed here."""
     try:
-        module = importlib.import_module("detect_api.local.sample")
+        module = importlib.import_module("detect_api.vision.sample")
     except ImportError:
         raise UploadFailed("name a video file: python test_s3_upload.py traffic.mp4") from None
     path = folder / "sample.mp4"

@@ -13,8 +13,8 @@ import psycopg
 
 from bench.report import Report, median_ms, say
 from detect_api.client import Client
-from detect_api.local.sample import make_sample
 from detect_api.local.stack import Stack
+from detect_api.vision.sample import make_sample
 
 CLIP_SECONDS = 60
 FRAME_SKIP = 4

@@ -30,11 +30,11 @@ from bench.report import Report, median_ms, say
 from detect_api.cli.local_run import observe_file
 from detect_api.client import Client
 from detect_api.core.config import Settings
-from detect_api.local.sample import make_sample
 from detect_api.local.stack import Stack
 from detect_api.vision.crop import rectify
 from detect_api.vision.detect import PlateDetector
 from detect_api.vision.pipeline import Engine
+from detect_api.vision.sample import make_sample
 from detect_api.vision.types import Frame, Image, Parameters, Plate
 
 CLIP_SECONDS, FPS = 20, 30

@@ -109,7 +109,7 @@ def client(stack: Stack) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     """The clip that the demo shows."""
-    from detect_api.local.sample import make_sample
+    from detect_api.vision.sample import make_sample
     from tests.processing import Sample
 
     path = tmp_path_factory.mktemp("sample") / "sample.mp4"

@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for module in (video, jobs, playback, plates, health):
         app.include_router(module.router)
+    app.include_router(video.sample_router)
     app.include_router(page.make_router())
     if settings.cors_origin_list:
         app.add_middleware(

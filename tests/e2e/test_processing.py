@@ -131,8 +131,9 @@ def test_a_truncated_video_gives_what_was_readable_and_says_so(
     assert "frames were read" in job["error"]["detail"]
     result = client.result(created["job_id"])
     assert 0 < result["statistics"]["processed_frames"] < frames_of(sample) // 2
-    assert result["plates"]
-    assert {plate["text"] for plate in result["plates"]} <= set(sample.plates)
+    # Two cars are past where the file ends; of the others it shows a part only.
+    whole_passes = [p for p in result["plates"] if p["last_seen"]["frame"] <= 56]
+    assert [plate["text"] for plate in whole_passes] == sample.plates[:2]
 
 
 def frames_of(sample: Sample) -> int:

@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from detect_api.local.sample import make_sample
 from detect_api.vision.pipeline import Engine, Merge, observe
+from detect_api.vision.sample import make_sample
 from detect_api.vision.types import Frame, Parameters
 
 

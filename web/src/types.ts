@@ -134,3 +134,10 @@ export interface Config {
   video_extensions: string[];
   image_extensions: string[];
 }
+
+export interface JobCreated {
+  job_id: string;
+  status: JobStatus;
+  message: string;
+  status_url: string;
+}

@@ -119,7 +119,7 @@ class _Demo:
         return self._show(job, result, expected)
 
     def _video(self) -> tuple[Path, list[str]]:
-        from detect_api.local.sample import make_sample
+        from detect_api.vision.sample import make_sample
 
         if self._given is not None:
             return self._given, []

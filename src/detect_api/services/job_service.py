@@ -51,6 +51,7 @@ def jobs_page(
     *,
     status: list[str],
     kind: str | None,
+    name: str | None,
     since: datetime | None,
     until: datetime | None,
     cursor: str | None,
@@ -62,6 +63,8 @@ def jobs_page(
         query = query.where(Job.status.in_(status))
     if kind is not None:
         query = query.where(Job.type == kind)
+    if name:
+        query = query.where(Job.filename.icontains(name, autoescape=True))
     if since is not None:
         query = query.where(Job.created_at >= since)
     if until is not None:

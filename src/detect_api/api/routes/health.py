@@ -100,5 +100,6 @@ def config(parts: PartsDep) -> Any:
             "upload_expiration_seconds": settings.s3_upload_expiration,
             "video_extensions": sorted(name[1:] for name in VIDEO_TYPES),
             "image_extensions": sorted(name[1:] for name in IMAGE_TYPES),
+            "sample_available": True,
         }
     )

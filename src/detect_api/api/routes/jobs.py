@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import uuid
@@ -17,7 +18,7 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from detect_api.api.deps import Parts, PartsDep
-from detect_api.api.schemas.base import problems
+from detect_api.api.schemas.base import PlainText, problems
 from detect_api.api.schemas.jobs import Deleted, Job, JobList, Status
 from detect_api.api.schemas.plates import PlateList, Result
 from detect_api.core.errors import Unavailable
@@ -40,29 +41,46 @@ _LEAST_PAUSE_SECONDS = 0.1
 _EVENTS_A_ROUND = 200
 
 
-@router.get("", response_model=JobList, responses=problems(400, 422), summary="List jobs")
+@router.get(
+    "",
+    response_model=JobList,
+    responses={304: {"description": "As the ETag in If-None-Match says"}, **problems(400, 422)},
+    summary="List jobs",
+)
 def list_jobs(
     parts: PartsDep,
     status: Annotated[list[Status] | None, Query(description="Any of these states.")] = None,
     kind: Annotated[
         str | None, Query(alias="type", pattern="^(upload|video|image)$", description="One type.")
     ] = None,
+    name: Annotated[
+        PlainText | None,
+        Query(max_length=255, description="Part of the file's name, in any case."),
+    ] = None,
     since: Since = None,
     until: Until = None,
     cursor: Cursor = None,
     limit: Limit = 50,
+    if_none_match: Annotated[str | None, Header(description="ETag of the answer before.")] = None,
 ) -> Any:
     with parts.sessions() as session:
         page = job_service.jobs_page(
             session,
             status=list(status or ()),
             kind=kind,
+            name=name,
             since=since,
             until=until,
             cursor=cursor,
             limit=limit,
         )
-    return JSONResponse(page.as_json("jobs"))
+    # Whoever watches the list asks every few seconds and mostly gets the same again.
+    answer = JSONResponse(page.as_json("jobs"))
+    etag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
+    answer.headers.update({"ETag": etag, "Cache-Control": "private, no-cache"})
+    if if_none_match is not None and etag in if_none_match:
+        return Response(status_code=304, headers={"ETag": etag})
+    return answer
 
 
 @router.get("/{job_id}", response_model=Job, responses=problems(404), summary="Get a job's state")

@@ -21,9 +21,10 @@ from detect_api.api.schemas.video import (
     ProcessRequest,
 )
 from detect_api.core.ids import new_id
-from detect_api.services import idempotency, s3_service
+from detect_api.services import idempotency, s3_service, sample_service
 
 router = APIRouter(prefix="/process/video", tags=["video"])
+sample_router = APIRouter(prefix="/process", tags=["video"])
 
 JobIdHeader = Annotated[
     uuid.UUID | None,
@@ -113,3 +114,15 @@ async def upload_async(
         image=False,
     )
     return JSONResponse(await form.run())
+
+
+@sample_router.post(
+    "/sample",
+    response_model=JobCreated,
+    responses=problems(422, 503),
+    summary="Process the sample clip",
+)
+def process_sample(parts: PartsDep, idempotency_key: IdempotencyKey = None) -> Any:
+    return JSONResponse(
+        sample_service.process_sample(parts.settings, parts.sessions, parts.store, idempotency_key)
+    )

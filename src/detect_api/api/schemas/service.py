@@ -56,6 +56,7 @@ class ClientConfig(Response):
     upload_expiration_seconds: int
     video_extensions: list[str]
     image_extensions: list[str]
+    sample_available: bool
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -70,6 +71,7 @@ class ClientConfig(Response):
                 "upload_expiration_seconds": 3600,
                 "video_extensions": ["avi", "flv", "mkv", "mov", "mp4", "webm"],
                 "image_extensions": ["jpg", "png"],
+                "sample_available": True,
             }
         }
     )
