@@ -127,7 +127,7 @@ def path_json(path: Path) -> dict[str, Any]:
     """A path as it is kept beside its plate: columns of equal length, boxes in tenths of pixels."""
     return {
         "frames": [place.frame for place in path.places],
-        "seconds": [place.seconds for place in path.places],
+        "seconds": [round(place.seconds, 4) for place in path.places],
         "boxes": [
             [round(side, 1) for side in (p.box.x1, p.box.y1, p.box.x2, p.box.y2)]
             for p in path.places

@@ -100,11 +100,11 @@ export function UnreadList({ review }: { review: Review }) {
         }}
       >
         {(track, selected) => (
-          <div class={`row unread-row ${selected ? "selected" : ""}`} onClick={() => review.choose(keyOfUnread(track))}>
-            <button type="button" class="row-jump" aria-label={`Show the plate that was not read at ${timecode(track.best.seconds)}: ${reasonInShort(track.reason)}`}>
+          <div class={`pass unread-pass ${selected ? "selected" : ""}`} onClick={() => review.choose(keyOfUnread(track))}>
+            <button type="button" class="pass-jump" aria-label={`Show the plate that was not read at ${timecode(track.best.seconds)}: ${reasonInShort(track.reason)}`}>
               <img src={address(track.crop_url)} alt="" width="112" height="44" decoding="async" />
             </button>
-            <div class="row-main">
+            <div class="pass-main">
               <p class="small unread-reason">{reasonInWords(track.reason)}</p>
               <p class="small muted numbers">
                 {timecode(track.first_seen.seconds)}–{timecode(track.last_seen.seconds)} · {counted(track.observations, "frame")}

@@ -29,7 +29,7 @@ export function PlateRow({ review, plate, selected }: PlateRowProps) {
   };
   return (
     <div
-      class={`row ${selected ? "selected" : ""}`}
+      class={`pass ${selected ? "selected" : ""}`}
       onClick={(event) => {
         // Buttons within do their own thing.
         if (!(event.target as Element).closest("button, input, form")) review.choose(key);
@@ -43,22 +43,22 @@ export function PlateRow({ review, plate, selected }: PlateRowProps) {
     >
       <button
         type="button"
-        class="row-jump"
+        class="pass-jump"
         aria-label={`Show ${plate.text} at ${timecode(plate.best.seconds)}`}
         onClick={() => review.choose(key)}
       >
         <img src={address(plate.crop_url)} alt="" width="112" height="56" decoding="async" />
       </button>
-      <div class="row-main">
-        <div class="row-line">
+      <div class="pass-main">
+        <div class="pass-line">
           {editing ? (
             <Correct review={review} plate={plate} />
           ) : (
             <>
-              <span class="plate row-text" onDblClick={edit}>
+              <span class="plate pass-text" onDblClick={edit}>
                 {plate.text}
               </span>
-              <button type="button" class="button quiet icon-only row-edit" aria-label={`Correct ${plate.text}`} title="Correct  e" onClick={edit}>
+              <button type="button" class="button quiet icon-only pass-edit" aria-label={`Correct ${plate.text}`} title="Correct  e" onClick={edit}>
                 <Icon name="edit" />
               </button>
               {plate.correction ? <span class="tag active">by hand</span> : <Confidence value={plate.confidence} />}
@@ -66,12 +66,12 @@ export function PlateRow({ review, plate, selected }: PlateRowProps) {
           )}
         </div>
         {failure && !editing ? (
-          <p class="row-line failure small" role="alert">
+          <p class="pass-line failure small" role="alert">
             {failure}
           </p>
         ) : (
-          <div class="row-line small">
-            <span class="numbers muted row-times">
+          <div class="pass-line small">
+            <span class="numbers muted pass-times">
               <button type="button" class="time" aria-label={`First seen at ${timecode(plate.first_seen.seconds)}`} onClick={() => review.choose(key, plate.first_seen.seconds)}>
                 {timecode(plate.first_seen.seconds)}
               </button>
@@ -114,11 +114,11 @@ function Correct({ review, plate }: { review: Review; plate: Plate }) {
     input.current?.select();
   }, []);
   const close = () => {
-    const row = input.current?.closest(".row");
+    const row = input.current?.closest(".pass");
     review.editing.value = null;
     review.failure.value = null;
     // The focus stays at the row, for the keys that go on from there.
-    requestAnimationFrame(() => row?.querySelector<HTMLElement>(".row-jump")?.focus({ preventScroll: true }));
+    requestAnimationFrame(() => row?.querySelector<HTMLElement>(".pass-jump")?.focus({ preventScroll: true }));
   };
   const save = async () => {
     if (busy) return;
@@ -161,10 +161,10 @@ function Correct({ review, plate }: { review: Review; plate: Plate }) {
           }
         }}
       />
-      <button type="submit" class="button quiet icon-only row-edit" aria-label="Save" disabled={busy}>
+      <button type="submit" class="button quiet icon-only pass-edit" aria-label="Save" disabled={busy}>
         <Icon name="check" />
       </button>
-      <button type="button" class="button quiet icon-only row-edit" aria-label="Cancel" onClick={close}>
+      <button type="button" class="button quiet icon-only pass-edit" aria-label="Cancel" onClick={close}>
         <Icon name="close" />
       </button>
       {failure && (

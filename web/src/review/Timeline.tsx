@@ -74,14 +74,14 @@ export function Timeline({ review }: { review: Review }) {
     const upper = Math.round(height * LANE);
     const bar = (from: number, to: number, top: number, tall: number, alpha: number) => {
       context.globalAlpha = alpha;
-      context.fillRect(x(from), top, Math.max(1.5, x(to) - x(from)), tall);
+      context.fillRect(x(from), top, Math.max(2, x(to) - x(from)), tall);
     };
     context.fillStyle = colour["line"] ?? "";
     context.fillRect(0, upper, width, 1);
     for (const plate of plates) {
       context.fillStyle = colour[levelOf(plate.confidence)] ?? "";
-      bar(plate.first_seen.seconds, plate.last_seen.seconds, 6, upper - 10, 0.22);
-      bar(plate.best.seconds, plate.best.seconds, 4, upper - 6, 1);
+      bar(plate.first_seen.seconds, plate.last_seen.seconds, upper - 7, 4, 0.4);
+      bar(plate.best.seconds, plate.best.seconds, 5, upper - 8, 1);
     }
     context.fillStyle = colour["ink-2"] ?? "";
     for (const track of unread) {
@@ -173,7 +173,7 @@ export function Timeline({ review }: { review: Review }) {
       <canvas ref={canvas} aria-hidden="true" />
       <div ref={head} class="playhead" aria-hidden="true" />
       {hint && (
-        <span class="hint numbers" aria-hidden="true" style={{ left: `${Math.min(Math.max(hint.x, 70), Math.max(70, width - 70))}px` }}>
+        <span class="timeline-hint numbers" aria-hidden="true" style={{ left: `${Math.min(Math.max(hint.x, 70), Math.max(70, width - 70))}px` }}>
           {hint.words}
         </span>
       )}

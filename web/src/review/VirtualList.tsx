@@ -50,7 +50,7 @@ export function VirtualList<T>(props: VirtualListProps<T>) {
     if (!element || at < 0) return;
     if (focusNext.current) {
       focusNext.current = false;
-      element.querySelector<HTMLElement>('[aria-current="true"] .row-jump')?.focus({ preventScroll: true });
+      element.querySelector<HTMLElement>('[aria-current="true"] .pass-jump')?.focus({ preventScroll: true });
     }
     if (!insist && (element.matches(":hover") || element.contains(document.activeElement))) return;
     const top = at * rowHeight;

@@ -49,6 +49,9 @@ const STALE = 4;
 /** Between two places so far apart, in seconds, nobody knows where the plate was. */
 const MOST_BETWEEN = 1.5;
 
+/** Seconds after a failure before the next try. */
+const PAUSE = 2;
+
 interface Stretch {
   index: number;
   tracks: Track[];
@@ -88,7 +91,7 @@ export class Tracks {
   picture: Picture | null = null;
   private stretches: Stretch[] = [];
   private asked = new Map<number, AbortController>();
-  private failedAt = 0;
+  private failedAt = -Infinity;
   private clock = 0;
 
   constructor(
@@ -111,7 +114,7 @@ export class Tracks {
     // A track is in every stretch that it runs through. Seconds decide, not the stretch: where the
     // frames' distances vary, the stretch is a guess.
     const found = new Map<number, Shown>();
-    const hold = 1.2 / this.fps;
+    const hold = 0.6 / this.fps;
     for (const stretch of this.stretches) {
       if (Math.abs(stretch.index - index) > 1) continue;
       stretch.used = ++this.clock;
@@ -152,7 +155,7 @@ export class Tracks {
     const now = performance.now() / 1000;
     const known = this.stretches.find((stretch) => stretch.index === index);
     const fresh = known && known.at > 0 && (!this.live() || now - known.at < STALE);
-    if (fresh || this.asked.has(index) || now - this.failedAt < 2) return;
+    if (fresh || this.asked.has(index) || now - this.failedAt < PAUSE) return;
     const total = this.picture?.total_frames;
     if (total && index * STRETCH >= total && index > 0) return;
     const controller = new AbortController();
@@ -169,8 +172,9 @@ export class Tracks {
           this.changed();
         },
         () => {
-          // Boxes are missing for a while; the next frame shown asks again.
+          if (controller.signal.aborted) return;
           this.failedAt = performance.now() / 1000;
+          setTimeout(this.changed, PAUSE * 1000 + 100);
         },
       )
       .finally(() => this.asked.delete(index));

@@ -106,7 +106,7 @@ export default function SearchView({ query }: { query: URLSearchParams }) {
             <Nothing asked={asked} />
           )}
           {next && (
-            <button type="button" class="button more" disabled={busy} onClick={() => void fetchPage(next)}>
+            <button type="button" class="button search-more" disabled={busy} onClick={() => void fetchPage(next)}>
               Show more
             </button>
           )}
@@ -156,7 +156,7 @@ function Form({ asked }: { asked: Asked }) {
           onInput={(event) => setText(event.currentTarget.value.toUpperCase())}
         />
       </div>
-      <div class="field">
+      <div class="field search-fuzzy">
         <label for="search-fuzzy">Wrong letters</label>
         <select
           id="search-fuzzy"
