@@ -1,6 +1,6 @@
 // The table of plates, and beside it those that were seen and not read.
-import { address } from "../api";
 import { count, counted, timecode } from "../format";
+import { Crop } from "./Crop";
 import { PlateRow, ROW_HEIGHT } from "./PlateRow";
 import { VirtualList } from "./VirtualList";
 import { reasonInShort, reasonInWords } from "./confidence";
@@ -102,7 +102,7 @@ export function UnreadList({ review }: { review: Review }) {
         {(track, selected) => (
           <div class={`pass unread-pass ${selected ? "selected" : ""}`} onClick={() => review.choose(keyOfUnread(track))}>
             <button type="button" class="pass-jump" aria-label={`Show the plate that was not read at ${timecode(track.best.seconds)}: ${reasonInShort(track.reason)}`}>
-              <img src={address(track.crop_url)} alt="" width="112" height="44" decoding="async" />
+              <Crop url={track.crop_url} height={44} />
             </button>
             <div class="pass-main">
               <p class="small unread-reason">{reasonInWords(track.reason)}</p>

@@ -1,10 +1,10 @@
 // One plate in the table: its picture, its text to be corrected in place, how sure it is and when
 // it was seen.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { address } from "../api";
 import { timecode } from "../format";
 import type { Plate } from "../types";
 import { Icon } from "../ui/Icon";
+import { Crop } from "./Crop";
 import { Confidence, sureness } from "./confidence";
 import { keyOf, type Review } from "./model";
 
@@ -47,7 +47,7 @@ export function PlateRow({ review, plate, selected }: PlateRowProps) {
         aria-label={`Show ${plate.text} at ${timecode(plate.best.seconds)}`}
         onClick={() => review.choose(key)}
       >
-        <img src={address(plate.crop_url)} alt="" width="112" height="56" decoding="async" />
+        <Crop url={plate.crop_url} height={56} />
       </button>
       <div class="pass-main">
         <div class="pass-line">

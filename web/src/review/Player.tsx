@@ -58,7 +58,10 @@ function Stage({ review }: { review: Review }) {
       overlay.draw(shown, review.selected.peek(), width, height);
       if (review.playing.peek()) review.follow(shown);
     };
-    const observer = new ResizeObserver(() => review.redraw());
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry) overlay.size = entry.contentRect;
+      review.redraw();
+    });
     observer.observe(element);
     const unsubscribe = review.selected.subscribe(() => review.redraw());
     review.redraw();

@@ -21,7 +21,7 @@ function colours(within: HTMLElement): Record<string, string> {
   const probe = document.createElement("i");
   within.append(probe);
   const found: Record<string, string> = {};
-  for (const name of ["good", "warn", "bad", "ink-2", "accent", "line"]) {
+  for (const name of ["good", "warn", "bad", "ink-2", "line"]) {
     probe.style.color = `var(--${name})`;
     found[name] = getComputedStyle(probe).color;
   }
@@ -76,10 +76,13 @@ export function Timeline({ review }: { review: Review }) {
       context.globalAlpha = alpha;
       context.fillRect(x(from), top, Math.max(2, x(to) - x(from)), tall);
     };
+    let now = "";
     context.fillStyle = colour["line"] ?? "";
     context.fillRect(0, upper, width, 1);
-    for (const plate of plates) {
-      context.fillStyle = colour[levelOf(plate.confidence)] ?? "";
+    for (const plate of [...plates].sort((a, b) => b.confidence - a.confidence)) {
+      // The least sure last, so that a crowd does not hide them.
+      const wanted = colour[levelOf(plate.confidence)] ?? "";
+      if (wanted !== now) context.fillStyle = now = wanted;
       bar(plate.first_seen.seconds, plate.last_seen.seconds, upper - 7, 4, 0.4);
       bar(plate.best.seconds, plate.best.seconds, 5, upper - 8, 1);
     }
@@ -89,17 +92,10 @@ export function Timeline({ review }: { review: Review }) {
       context.globalAlpha = 1;
       context.fillRect(x(track.best.seconds) - 1.5, upper + 6, 3, 3);
     }
-    const chosen = review.plate(selected) ?? review.unreadTrack(selected);
-    if (chosen) {
-      context.globalAlpha = 1;
-      context.strokeStyle = colour["accent"] ?? "";
-      context.lineWidth = 2;
-      const left = x(chosen.first_seen.seconds) - 2;
-      const right = Math.max(left + 6, x(chosen.last_seen.seconds) + 2);
-      const read = review.plate(selected) !== undefined;
-      context.strokeRect(left, read ? 2 : upper + 3, right - left, read ? upper - 2 : 9);
-    }
-  }, [plates, unread, length, width, selected, dark, theme.value]);
+  }, [plates, unread, length, width, dark, theme.value]);
+
+  const chosen = review.plate(selected) ?? review.unreadTrack(selected);
+  const share = (seconds: number) => `${Math.min(100, (seconds / (length || 1)) * 100)}%`;
 
   const secondsAt = (event: MouseEvent) => {
     const rect = box.current?.getBoundingClientRect();
@@ -171,6 +167,16 @@ export function Timeline({ review }: { review: Review }) {
       }}
     >
       <canvas ref={canvas} aria-hidden="true" />
+      {chosen && length > 0 && (
+        <div
+          class={`chosen ${"plate_id" in chosen ? "" : "lower"}`}
+          aria-hidden="true"
+          style={{
+            left: share(chosen.first_seen.seconds),
+            width: share(chosen.last_seen.seconds - chosen.first_seen.seconds),
+          }}
+        />
+      )}
       <div ref={head} class="playhead" aria-hidden="true" />
       {hint && (
         <span class="timeline-hint numbers" aria-hidden="true" style={{ left: `${Math.min(Math.max(hint.x, 70), Math.max(70, width - 70))}px` }}>

@@ -1,6 +1,6 @@
 // A list of any length of which only the rows in sight are in the page.
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 const BEYOND = 6;
 
@@ -41,7 +41,8 @@ export function VirtualList<T>(props: VirtualListProps<T>) {
     };
   }, []);
 
-  const at = current === null ? -1 : items.findIndex((item) => keyOf(item) === current);
+  const places = useMemo(() => new Map(items.map((item, index) => [keyOf(item), index])), [items]);
+  const at = current === null ? -1 : (places.get(current) ?? -1);
 
   useEffect(() => {
     const element = box.current;

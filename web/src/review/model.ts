@@ -54,6 +54,9 @@ export class Review {
     return rows;
   });
 
+  private readonly plateBy = computed(() => new Map(this.list.plates.value.map((plate) => [keyOf(plate), plate])));
+  private readonly unreadBy = computed(() => new Map(this.list.unread.value.map((track) => [keyOfUnread(track), track])));
+
   constructor(readonly jobId: string) {
     this.list = new JobPlates(jobId, () => this.tracks.refresh());
     this.tracks = new Tracks(
@@ -78,11 +81,11 @@ export class Review {
   }
 
   plate(key: Key | null): Plate | undefined {
-    return key?.startsWith("p") ? this.list.plates.value.find((plate) => keyOf(plate) === key) : undefined;
+    return key?.startsWith("p") ? this.plateBy.value.get(key) : undefined;
   }
 
   unreadTrack(key: Key | null): UnreadTrack | undefined {
-    return key?.startsWith("u") ? this.list.unread.value.find((track) => keyOfUnread(track) === key) : undefined;
+    return key?.startsWith("u") ? this.unreadBy.value.get(key) : undefined;
   }
 
   /** A person chose a plate: show it where it was seen best, or at another moment. */

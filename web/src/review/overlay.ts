@@ -17,6 +17,8 @@ interface Mark {
 
 export class Overlay {
   private marks: Mark[] = [];
+  /** On the screen; told, since to ask for it in every frame makes the browser lay out anew. */
+  size = { width: 0, height: 0 };
 
   constructor(
     private readonly svg: SVGSVGElement,
@@ -27,9 +29,8 @@ export class Overlay {
   draw(shown: readonly Shown[], selected: Key | null, width: number, height: number): void {
     const view = `0 0 ${width} ${height}`;
     if (this.svg.getAttribute("viewBox") !== view) this.svg.setAttribute("viewBox", view);
-    const { clientWidth, clientHeight } = this.svg;
     // Pixels of the video in one pixel of the screen.
-    const scale = Math.max(width / Math.max(1, clientWidth), height / Math.max(1, clientHeight));
+    const scale = Math.max(width / Math.max(1, this.size.width), height / Math.max(1, this.size.height));
     while (this.marks.length < shown.length) this.marks.push(this.add());
     this.marks.forEach((mark, i) => {
       const item = shown[i];
