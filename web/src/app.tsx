@@ -29,10 +29,8 @@ function Header({ view }: { view: Route["view"] }) {
   return (
     <header class="header">
       <div class="header-inner">
-        <a class="brand" href={link.home()} aria-label="detect-api, home">
-          <span class="brand-plate" aria-hidden="true">
-            detect<span>api</span>
-          </span>
+        <a class="brand" href={link.home()}>
+          detect<span>api</span>
         </a>
         <nav aria-label="Main">
           <a href={link.home()} aria-current={view === "home" ? "page" : undefined}>

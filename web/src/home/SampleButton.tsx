@@ -15,7 +15,7 @@ export function SampleButton() {
     busy.value = true;
     error.value = null;
     try {
-      await api.post<JobCreated>("/process/sample", undefined, { timeout: 60_000 });
+      await api.post<JobCreated>("/process/sample", undefined, { timeout: 180_000 });
       announce("The sample is being read.");
       await refresh();
     } catch (failure) {

@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { config } from "../config";
 import * as format from "../format";
 import { Icon } from "../ui/Icon";
+import { largest } from "./method";
 import { addFiles } from "./uploads";
 import { reading } from "./ReadingOptions";
 
@@ -11,7 +12,7 @@ export function DropZone({ large, extra }: { large: boolean; extra?: preact.Comp
   const over = useSignal(false);
   const input = useRef<HTMLInputElement>(null);
   const limits = config.value;
-  const most = Math.max(limits?.max_file_size ?? 0, limits?.upload_methods.includes("s3-multipart") ? (limits.max_multipart_size ?? 0) : 0);
+  const most = limits ? largest(limits) : 0;
 
   // The whole window takes what is dropped: missing the zone must not open the video instead.
   useEffect(() => {
@@ -56,7 +57,7 @@ export function DropZone({ large, extra }: { large: boolean; extra?: preact.Comp
       <div class="drop-text">
         <p class="drop-title">Drop videos here</p>
         <p class="muted small">
-          {limits ? `${limits.video_extensions.join(", ").toUpperCase()}, up to ${format.bytes(most)} each` : "Connecting to the server …"}
+          {limits ? `MP4, MOV, MKV, AVI and other video files, up to ${format.bytes(most)} each` : "Connecting to the server …"}
         </p>
       </div>
       <div class="drop-actions">

@@ -56,7 +56,7 @@ export function ReadingOptions() {
             max="1"
             step="0.05"
             placeholder="the server's choice"
-            value={now.min_confidence ?? ""}
+            defaultValue={now.min_confidence ?? ""}
             onInput={(event) => {
               const value = event.currentTarget.valueAsNumber;
               set({ min_confidence: Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : null });
@@ -70,16 +70,17 @@ export function ReadingOptions() {
             id="region"
             class="input"
             type="text"
-            maxLength={2}
+            maxLength={11}
             autocomplete="off"
             placeholder="any"
-            value={now.region ?? ""}
+            defaultValue={now.region ?? ""}
+            pattern="[A-Za-z]{2}(-[A-Za-z0-9]{1,8})?"
             onInput={(event) => {
               const value = event.currentTarget.value.trim().toLowerCase();
-              set({ region: /^[a-z]{2}$/.test(value) ? value : null });
+              set({ region: /^[a-z]{2}(-[a-z0-9]{1,8})?$/.test(value) ? value : null });
             }}
           />
-          <p class="muted hint">A country's two letters, such as de, where most plates come from.</p>
+          <p class="muted hint">Where most plates come from, such as de, eu or us-ca.</p>
         </div>
         {throughS3 && (
           <label class="check reading-delete">

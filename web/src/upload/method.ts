@@ -51,7 +51,12 @@ export function chooseMethod(config: Config, size: number): Method {
 }
 
 function limitOf(config: Config, method: Method): number {
-  return method === "s3-multipart" ? (config.max_multipart_size ?? Infinity) : config.max_file_size;
+  return method === "s3-multipart" ? (config.max_multipart_size ?? config.max_file_size) : config.max_file_size;
+}
+
+/** The largest file that any method takes. */
+export function largest(config: Config): number {
+  return limitOf(config, chooseMethod(config, Infinity));
 }
 
 /** Why a file cannot be uploaded, as a sentence; null if it can. */
