@@ -1,7 +1,7 @@
 // The video with what was found drawn over it in step with its frames, and the controls to go
 // through it. Where a browser cannot play the video, the pictures that prove the plates instead.
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { ApiError, address, request, sentence } from "../api";
+import { ApiError, address, request } from "../api";
 import { timecode } from "../format";
 import { Icon } from "../ui/Icon";
 import type { Review } from "./model";
@@ -10,19 +10,20 @@ import type { Shown, Track } from "./tracks";
 
 export const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 
-/** Why the browser shows no video, as a sentence. */
-async function whyNot(review: Review): Promise<string> {
+/** Why the browser shows no video. */
+async function whyNot(review: Review): Promise<{ why: string; again: boolean }> {
   try {
     // The redirect to storage is not followed: that the API gives one is answer enough.
     const path = `/jobs/${review.jobId}/video`;
     const answer = await fetch(address(path), { redirect: "manual", headers: { Range: "bytes=0-0" } });
     if (!answer.ok && answer.type !== "opaqueredirect") await request("GET", path);
   } catch (error) {
-    return error instanceof ApiError && !error.offline ? error.detail : "The video does not load: " + sentence(error);
+    const known = error instanceof ApiError && !error.offline;
+    return { why: known ? error.detail : "The video does not load: the server does not answer.", again: !known || error.passing };
   }
   const { container, codec } = review.tracks.picture ?? {};
   const kind = [container?.split(",")[0]?.toUpperCase(), codec?.toUpperCase()].filter(Boolean).join(" with ");
-  return `This browser cannot play the video${kind ? ` (${kind})` : ""}. Every plate was read all the same.`;
+  return { why: `This browser cannot play the video${kind ? ` (${kind})` : ""}. Every plate was read all the same.`, again: false };
 }
 
 export function Player({ review }: { review: Review }) {
@@ -102,8 +103,19 @@ function Stage({ review }: { review: Review }) {
         <p class="notice" role="status">
           <Icon name="film" />
           <span>
-            {plain} Select a plate to see the very frame that it was read from.
+            {plain.why} Select a plate to see the very frame that it was read from.
           </span>
+          {plain.again && (
+            <button
+              type="button"
+              class="button"
+              onClick={() => {
+                review.unplayable.value = null;
+              }}
+            >
+              Try again
+            </button>
+          )}
         </p>
       )}
     </>

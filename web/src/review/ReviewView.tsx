@@ -51,7 +51,7 @@ export default function ReviewView({ jobId, query }: ReviewProps) {
   // A picture is not played.
   const job = review.list.job.value;
   useEffect(() => {
-    if (job?.type === "image") review.unplayable.value = "This is a single picture.";
+    if (job?.type === "image") review.unplayable.value = { why: "This is a single picture.", again: false };
   }, [review, job?.type]);
 
   const error = review.list.error.value;

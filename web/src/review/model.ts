@@ -35,8 +35,8 @@ export class Review {
   readonly order = signal<Order>("time");
   readonly filter = signal("");
   readonly failure = signal<{ plateId: string; detail: string } | null>(null);
-  /** Why the video is not played; null while it is. */
-  readonly unplayable = signal<string | null>(null);
+  /** Why the video is not played; null while it is. `again`: it may be another time. */
+  readonly unplayable = signal<{ why: string; again: boolean } | null>(null);
   player: Playing | null = null;
   /** Draws again at the moment shown. */
   redraw: () => void = () => {};
@@ -93,11 +93,23 @@ export class Review {
     this.selected.value = key;
     this.chosen.value++;
     const found = this.plate(key) ?? this.unreadTrack(key);
-    const moment = seconds ?? found?.best.seconds;
-    if (moment !== undefined) this.seek(moment);
+    // Of a plate whose video is not played there is one picture.
+    const moment = this.unplayable.value ? found?.best.seconds : (seconds ?? found?.best.seconds);
+    if (moment !== undefined) this.goTo(moment);
   }
 
   seek(seconds: number): void {
+    if (!this.unplayable.value) {
+      this.goTo(seconds);
+      return;
+    }
+    const off = (plate: Plate) => Math.abs(plate.best.seconds - seconds);
+    const plates = this.list.plates.value;
+    const first = plates[0];
+    if (first) this.choose(keyOf(plates.reduce((best, plate) => (off(plate) < off(best) ? plate : best), first)));
+  }
+
+  private goTo(seconds: number): void {
     this.time.value = Math.max(0, this.length.value ? Math.min(seconds, this.length.value) : seconds);
     if (this.player) this.player.seek(this.time.value);
     else this.redraw();
