@@ -127,6 +127,8 @@ function drive(video: HTMLVideoElement, review: Review): () => void {
   const stopped = new AbortController();
   const { signal } = stopped;
   let recovered = 0;
+  // Where the picture will be: a key that is held down asks faster than the video moves.
+  let asked = 0;
   let callback = 0;
   let raf = 0;
   const frame = () => 1 / review.tracks.fps;
@@ -181,6 +183,7 @@ function drive(video: HTMLVideoElement, review: Review): () => void {
 
   review.player = {
     seek(seconds) {
+      asked = seconds;
       // Into the middle of the frame, so that rounding does not show the one before.
       if (video.readyState > 0) video.currentTime = Math.min(seconds + frame() / 2, video.duration || seconds);
     },
@@ -190,7 +193,7 @@ function drive(video: HTMLVideoElement, review: Review): () => void {
     },
     step(frames) {
       video.pause();
-      const next = review.time.peek() + frames * frame();
+      const next = (video.seeking ? asked : review.time.peek()) + frames * frame();
       if (next > -frame() / 2) this.seek(Math.max(0, next));
     },
   };

@@ -206,7 +206,7 @@ function Result({ plate, job, asked }: { plate: Plate; job: Job | null | undefin
   const pieces = asked.fuzzy && !isPattern(asked.text) ? parted(plate.text, asked.text) : [{ text: plate.text, other: false }];
   return (
     <li>
-      <a class="result" href={to} aria-label={`${plate.text} in ${job?.filename ?? "a video"} at ${timecode(plate.best.seconds)}`}>
+      <a class="result" href={to}>
         <img src={address(plate.crop_url)} alt="" width="112" height="56" loading="lazy" decoding="async" />
         <span class="result-text">
           <span class="plate">
