@@ -274,8 +274,8 @@ function Controls({ review }: { review: Review }) {
       </button>
       {playable && (
         <>
-          <button type="button" class="button quiet step" aria-label="Frame back (comma)" title="Frame back  ," onClick={() => review.player?.step(-1)}>
-            −1
+          <button type="button" class="button quiet step" title="Frame back  ," onClick={() => review.player?.step(-1)}>
+            −1<span class="visually-hidden"> frame (comma)</span>
           </button>
           <button
             type="button"
@@ -286,8 +286,8 @@ function Controls({ review }: { review: Review }) {
           >
             <Icon name={playing ? "pause" : "play"} />
           </button>
-          <button type="button" class="button quiet step" aria-label="Frame on (full stop)" title="Frame on  ." onClick={() => review.player?.step(1)}>
-            +1
+          <button type="button" class="button quiet step" title="Frame on  ." onClick={() => review.player?.step(1)}>
+            +1<span class="visually-hidden"> frame (full stop)</span>
           </button>
         </>
       )}
