@@ -19,7 +19,7 @@ TRAIN_STAMP := $(TRAIN)/.installed
 MODELS := src/detect_api/vision/models
 TRAIN_WORK ?= training/work
 
-.PHONY: help demo serve web test lint fix bench peers accuracy docs clean lock \
+.PHONY: help demo serve web web-check test lint fix bench peers accuracy docs clean lock \
 	train-env train-fonts train-detector train-reader train-export
 .DEFAULT_GOAL := help
 
@@ -48,15 +48,25 @@ serve: $(STAMP)
 web: web/node_modules/.package-lock.json
 	cd web && npm run build
 
+# Is the committed build that of the sources? Where there is no npm, nobody can have changed them.
+web-check:
+	@if ! command -v npm >/dev/null || ! node -e 'process.exit(+process.versions.node.split(".")[0] < 20)'; then \
+		echo "The built page is not checked against web/: that needs Node.js 20 or newer."; \
+	else \
+		$(MAKE) --no-print-directory web/node_modules/.package-lock.json && cd web && npm run --silent verify; \
+	fi
+
 web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc
 	@command -v npm >/dev/null || { echo "make web needs Node.js 20 or newer: apt install nodejs npm"; exit 1; }
 	cd web && npm ci --no-audit --no-fund
 	@touch $@
 
+# The browser comes before the tests, so that none of them waits for a package.
 test: lint
+	@$(BIN)/python -m tests.page.tools
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(STAMP)
+lint: $(STAMP) web-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

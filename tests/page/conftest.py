@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from detect_api.db.migrate import upgrade
+from tests.conftest import make_settings
+from tests.integration.conftest import Api, serve
 from tests.page import tools
 
 if TYPE_CHECKING:
@@ -29,15 +34,32 @@ def browser() -> Iterator[Browser]:
     if missing:
         pytest.skip(missing)
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE)
         running = playwright.chromium.launch(executable_path=tools.browser(), args=tools.FLAGS)
         yield running
         running.close()
 
 
+@pytest.fixture(scope="session")
+def fresh(embedded_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API on a database of its own, without S3 and without workers."""
+    name = f"page_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(embedded_database, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    url = embedded_database.rsplit("/", 1)[0] + f"/{name}"
+    upgrade(url)
+    folder: Path = tmp_path_factory.mktemp("page")
+    yield from serve(make_settings(enable_s3=False, database_url=url, data_dir=folder))
+
+
 @pytest.fixture
 def context(browser: Browser, stack: Stack) -> Iterator[BrowserContext]:
     """A browser without memory, at the service's address."""
-    found = browser.new_context(base_url=stack.api_url, viewport={"width": 1440, "height": 900})
+    found = browser.new_context(
+        base_url=stack.api_url,
+        viewport={"width": 1440, "height": 900},
+        reduced_motion="reduce",
+    )
     found.set_default_timeout(PATIENCE)
     yield found
     found.close()
@@ -83,13 +105,14 @@ def audit(page: Page) -> Callable[[str], None]:
             return
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
+            page.evaluate(_SETTLED)
             # The policy forbids scripts of others; the driver's own way in is not bound by it.
             page.evaluate(AXE.read_text(encoding="utf-8"))
             found: dict[str, Any] = page.evaluate(
                 "axe.run(document, {resultTypes: ['violations']})"
             )
             grave = [
-                {"rule": fault["id"], "at": [node["target"] for node in fault["nodes"]]}
+                {"rule": fault["id"], "at": [_told(node) for node in fault["nodes"]]}
                 for fault in found["violations"]
                 if fault["impact"] in ("serious", "critical")
             ]
@@ -97,3 +120,13 @@ def audit(page: Page) -> Callable[[str], None]:
         page.emulate_media(color_scheme="light")
 
     return check
+
+
+_SETTLED = """Promise.all(document.getAnimations().map((one) => one.finished.catch(() => {})))
+    .then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))"""
+"""Colours fade from one theme to the other: their contrast counts when they have arrived."""
+
+
+def _told(node: dict[str, Any]) -> str:
+    reasons = [reason["message"] for reason in (*node["any"], *node["all"], *node["none"])]
+    return f"{node['target']}: {'; '.join(reasons)}"

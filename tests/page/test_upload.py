@@ -11,18 +11,27 @@ import pytest
 from playwright.sync_api import CDPSession, Locator, Page, expect
 
 from detect_api.local.stack import Stack
+from tests.integration.conftest import Api
 from tests.page.conftest import PATIENCE
 from tests.page.video import pad_mp4
 from tests.processing import Sample
 
 MIB = 1024 * 1024
 LARGE = 300 * MIB
+SMALLER = 48 * MIB
 
 
 @pytest.fixture(scope="module")
 def large_video(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("large") / "junction.mp4"
     pad_mp4(sample.path, path, LARGE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def smaller_video(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("smaller") / "bridge.mp4"
+    pad_mp4(sample.path, path, SMALLER)
     return path
 
 
@@ -97,3 +106,61 @@ def test_a_large_upload_survives_two_cuts_and_a_reload_and_becomes_its_job(
     # Neither a cut nor the reload made it send a part that the store had already.
     assert stored
     assert len(stored) == len(set(stored))
+
+
+def test_without_s3_an_upload_goes_on_after_a_cut_and_a_reload_where_the_server_has_it(
+    page: Page, smaller_video: Path, fresh: Api
+) -> None:
+    offsets: list[int] = []
+    page.on(
+        "request",
+        lambda request: (
+            offsets.append(int(request.headers["upload-offset"]))
+            if request.method == "PATCH"
+            else None
+        ),
+    )
+    page.goto(fresh.url)
+    line = Line(page)
+    line.set(mbytes_per_second=8)
+    page.locator("#files").set_input_files(smaller_video)
+    row = page.get_by_role("listitem").filter(has_text="bridge.mp4")
+    bar = row.get_by_role("progressbar")
+
+    wait_for_percent(bar, 30)
+    line.set(cut=True)
+    expect(row).to_contain_text("Waiting")
+    line.set(mbytes_per_second=8)
+    wait_for_percent(bar, 60)
+    assert offsets[-1] > 0
+
+    page.reload()
+    expect(row).to_contain_text("Choose the file again to go on")
+    line.set()
+    row.locator("input[type=file]").set_input_files(smaller_video)
+    expect(row).to_contain_text("Waiting for a worker")
+    assert offsets[-1] > offsets[-2] > 0
+    job_id = row.get_attribute("data-job")
+    assert fresh.job(str(job_id))["file_size"] == SMALLER
+    fresh.client.delete(f"/jobs/{job_id}")
+
+
+def test_another_file_does_not_go_on_with_an_upload(
+    page: Page, smaller_video: Path, fresh: Api, tmp_path: Path
+) -> None:
+    page.goto(fresh.url)
+    line = Line(page)
+    line.set(mbytes_per_second=4)
+    page.locator("#files").set_input_files(smaller_video)
+    row = page.get_by_role("listitem").filter(has_text="bridge.mp4")
+    wait_for_percent(row.get_by_role("progressbar"), 5)
+    page.reload()
+    other = tmp_path / "bridge.mp4"
+    other.write_bytes(b"another")
+    row.locator("input[type=file]").set_input_files(other)
+    expect(row).to_contain_text("a changed version of the file")
+    row.get_by_role("button", name="Cancel the upload of bridge.mp4").click()
+    expect(row).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("button", name="Choose videos")).to_be_enabled()
+    expect(row).to_have_count(0)

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
-from detect_api.db.migrate import upgrade
-from tests.conftest import make_settings
-from tests.integration.conftest import Api, serve
+from tests.integration.conftest import Api
 from tests.processing import Sample
 
 Check = Callable[[str], None]
-
-
-@pytest.fixture(scope="module")
-def fresh(embedded_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """The API on a database of its own, without S3 and without workers."""
-    name = f"page_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(embedded_database, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    url = embedded_database.rsplit("/", 1)[0] + f"/{name}"
-    upgrade(url)
-    folder: Path = tmp_path_factory.mktemp("page")
-    yield from serve(make_settings(enable_s3=False, database_url=url, data_dir=folder))
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@ import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import HomeView from "./home/HomeView";
 import { link, route, type Route } from "./router";
+import { percent } from "./format";
 import { setTheme, theme, type Theme } from "./theme";
+import { overall } from "./upload/uploads";
 import { Announcer } from "./ui/announce";
 import { Icon } from "./ui/Icon";
 
@@ -40,6 +42,11 @@ function Header({ view }: { view: Route["view"] }) {
             Search
           </a>
         </nav>
+        {view !== "home" && overall.value !== null && (
+          <a class="tag active numbers" href={link.home()}>
+            Uploading {percent(overall.value)}
+          </a>
+        )}
         <ThemeSwitch />
       </div>
     </header>

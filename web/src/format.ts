@@ -3,13 +3,13 @@
 const DECIMALS = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
 const WHOLE = new Intl.NumberFormat("en");
 
-/** 87.4 MB, 187 MB; the API's megabyte is 1048576 bytes. */
+/** 87.4 MB, 187 MB, 5 TB; the API's megabyte is 1048576 bytes. */
 export function bytes(count: number): string {
   if (count < 1024) return `${WHOLE.format(count)} B`;
   let value = count;
   for (const unit of ["KB", "MB", "GB", "TB"]) {
     value /= 1024;
-    if (value < 99.95) return `${DECIMALS.format(value)} ${unit}`;
+    if (value < 99.95 && !Number.isInteger(value)) return `${DECIMALS.format(value)} ${unit}`;
     if (value < 1023.5 || unit === "TB") return `${WHOLE.format(Math.round(value))} ${unit}`;
   }
   return "";

@@ -9,6 +9,7 @@ import { ReadingOptions } from "../upload/ReadingOptions";
 import { UploadRow } from "../upload/UploadRow";
 import { forget, uploads } from "../upload/uploads";
 import { Icon } from "../ui/Icon";
+import { Example } from "./Example";
 import { SampleButton } from "./SampleButton";
 import "./home.css";
 
@@ -34,12 +35,15 @@ export default function HomeView(_props: { query: URLSearchParams }) {
 function Welcome() {
   return (
     <section class="welcome">
-      <div class="welcome-words">
-        <h1 tabIndex={-1}>Read the number plates in your traffic videos</h1>
-        <p class="lead">
-          Give it a video and get every plate: the text, when and where it was seen, how sure the reading is, and the
-          picture that proves it.
-        </p>
+      <div class="welcome-head">
+        <div class="welcome-words">
+          <h1 tabIndex={-1}>Read the number plates in your traffic videos</h1>
+          <p class="lead">
+            Give it a video and get every plate: the text, when and where it was seen, how sure the reading is, and the
+            picture that proves it.
+          </p>
+        </div>
+        <Example />
       </div>
       <DropZone large extra={<SampleButton />} />
       <ReadingOptions />

@@ -26,7 +26,7 @@ const QUICK_MS = 3000;
 const SLOW_MS = 10_000;
 const SLOWEST_MS = 60_000;
 /** Streams open at once: a browser holds six connections to a server, and requests need some. */
-const STREAMS = 3;
+const STREAMS = 2;
 
 export const filter = signal<Filter>({ state: "", type: "", name: "" });
 const listed = signal<readonly Job[]>([]);

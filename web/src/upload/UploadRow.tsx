@@ -2,15 +2,18 @@
 // becomes the row of its job.
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { api, ApiError } from "../api";
 import * as format from "../format";
-import { follow } from "../jobs/jobs";
 import { JobProgress, jobLine } from "../jobs/JobRow";
+import { refresh } from "../jobs/jobs";
 import { FINISHED } from "../jobs/status";
 import { link } from "../router";
 import type { Job } from "../types";
 import { Icon } from "../ui/Icon";
 import { RESUMABLE } from "./method";
 import { cancelUpload, forget, giveFile, pauseUpload, resumeUpload, type Upload } from "./uploads";
+
+const ASK_MS = 1500;
 
 const LABELS = {
   "needs-file": "Unfinished",
@@ -37,15 +40,32 @@ function lineOf(upload: Upload): string {
   return `${of} · ${format.bytes(speed)}/s · ${format.duration((upload.size - sent) / speed)} left`;
 }
 
-/** The job that an upload turned into, as it is now. */
+/**
+ * The job that an upload turned into, as it is now. Asked for, not streamed: it is for a moment,
+ * until the list shows the job, and a browser has few connections for many uploads.
+ */
 function useJob(upload: Upload) {
   const job = useSignal<Job | null>(null);
   const jobId = upload.state.value === "sent" ? upload.jobId.value : null;
   useEffect(() => {
     if (jobId === null) return;
-    return follow(jobId, (now) => {
-      job.value = now;
-    });
+    let timer: ReturnType<typeof setTimeout>;
+    const left = new AbortController();
+    const ask = async () => {
+      try {
+        job.value = await api.get<Job>(`/jobs/${jobId}`, { signal: left.signal });
+        if (FINISHED.includes(job.value.status)) return;
+      } catch (error) {
+        if (left.signal.aborted) return;
+        if (error instanceof ApiError && error.status === 404) return forget(upload);
+      }
+      timer = setTimeout(() => void ask(), ASK_MS);
+    };
+    void ask();
+    return () => {
+      left.abort();
+      clearTimeout(timer);
+    };
   }, [jobId]);
   return job;
 }
@@ -59,7 +79,8 @@ export function UploadRow({ upload, reading }: { upload: Upload; reading: Readon
   const listed = successor !== null && reading.has(successor);
   useEffect(() => {
     if (listed) forget(upload);
-  }, [listed]);
+    else if (successor !== null) void refresh();
+  }, [listed, successor]);
   if (state === "sent" && job.value) return <SentRow upload={upload} job={job.value} />;
   const share = upload.size ? upload.sent.value / upload.size : 0;
   const stopped = state === "failed" || state === "refused";

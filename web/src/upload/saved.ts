@@ -14,11 +14,32 @@ export interface SavedUpload {
   sent: number;
   reading: Reading;
   startedAt: number;
+  /** The tab that sends it, and when it last said so. */
+  tab: string;
+  touchedAt: number;
 }
 
+/** So long without a word from its tab, an upload is taken for left behind. */
+export const SILENCE_MS = 30_000;
+
 const KEY = "detect-api.uploads";
+const TAB_KEY = "detect-api.tab";
 const MOST = 100;
 const LONGEST_MS = 7 * 24 * 3600 * 1000;
+
+/** This tab's name: the same after a reload, another one in another tab. */
+const TAB = tabName();
+
+function tabName(): string {
+  const fresh = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+  try {
+    const known = sessionStorage.getItem(TAB_KEY) ?? fresh;
+    sessionStorage.setItem(TAB_KEY, known);
+    return known;
+  } catch {
+    return fresh;
+  }
+}
 
 function read(): SavedUpload[] {
   try {
@@ -49,9 +70,12 @@ function write(uploads: SavedUpload[]): void {
 }
 
 export const saved = {
-  all: read,
-  put(upload: SavedUpload): void {
-    write([...read().filter((one) => one.id !== upload.id), upload]);
+  /** Uploads that nobody sends: of this tab before its reload, or of a tab that fell silent. */
+  leftBehind(): SavedUpload[] {
+    return read().filter((one) => one.tab === TAB || Date.now() - one.touchedAt > SILENCE_MS);
+  },
+  put(upload: Omit<SavedUpload, "tab" | "touchedAt">): void {
+    write([...read().filter((one) => one.id !== upload.id), { ...upload, tab: TAB, touchedAt: Date.now() }]);
   },
   remove(id: string): void {
     const before = read();

@@ -1,6 +1,6 @@
 // The uploads of this page: what waits, what runs, what stopped. Each is a small state machine:
 // waiting → sending ⇄ paused → sent, or failed, from where it can be tried again.
-import { batch, signal, type Signal } from "@preact/signals";
+import { batch, computed, signal, type Signal } from "@preact/signals";
 import { api, ApiError, request, sentence } from "../api";
 import { config } from "../config";
 import { announce } from "../ui/announce";
@@ -8,7 +8,7 @@ import { sendForm, sendThroughApi } from "./form";
 import { chooseMethod, refusalOf, RESUMABLE, type Method, type Reading } from "./method";
 import { sendMultipart } from "./multipart";
 import type { Waiting } from "./persist";
-import { isSameFile, saved } from "./saved";
+import { isSameFile, saved, SILENCE_MS, type SavedUpload } from "./saved";
 import { Speed } from "./speed";
 import type { Send } from "./transfer";
 import { sendTus } from "./tus";
@@ -51,16 +51,26 @@ const SENDERS: Record<Method, Send> = {
 
 let counter = 0;
 
-export const uploads = signal<readonly Upload[]>(
-  saved.all().map((one) => ({
+export const uploads = signal<readonly Upload[]>(saved.leftBehind().map(unfinished));
+
+// A tab that crashed just now falls silent only while this page is open already.
+setTimeout(() => {
+  const here = new Set(uploads.value.map((one) => one.id));
+  const more = saved.leftBehind().filter((one) => !here.has(one.id));
+  if (more.length) uploads.value = [...uploads.value, ...more.map(unfinished)];
+}, SILENCE_MS + 5000);
+
+/** An upload of an earlier page, which waits for its file. */
+function unfinished(one: SavedUpload): Upload {
+  return {
     ...make(one, one.reading, one.method, "needs-file"),
     id: one.id,
     known: one.known,
     jobId: signal<string | null>(one.jobId),
     sent: signal(one.sent),
     startedAt: one.startedAt,
-  })),
-);
+  };
+}
 
 function make(
   file: { name: string; size: number; lastModified: number },
@@ -94,9 +104,9 @@ export function addFiles(files: readonly File[], reading: Reading): void {
   if (!limits) return;
   const fresh: Upload[] = [];
   for (const file of files.slice(0, MOST_FILES)) {
-    const unfinished = uploads.value.find((one) => one.state.value === "needs-file" && isSameFile(one, file));
-    if (unfinished) {
-      giveFile(unfinished, file);
+    const waiting = uploads.value.find((one) => one.state.value === "needs-file" && isSameFile(one, file));
+    if (waiting) {
+      giveFile(waiting, file);
       continue;
     }
     const refusal = refusalOf(limits, file);
@@ -253,11 +263,15 @@ async function run(upload: Upload): Promise<void> {
   }
 }
 
-/** Whether leaving the page now would stop something. */
-export function isSending(): boolean {
-  return uploads.value.some((one) => one.state.value === "sending" || one.state.value === "waiting");
-}
+/** How far all running uploads together are, 0 to 1; null when none runs. */
+export const overall = computed<number | null>(() => {
+  const running = uploads.value.filter((one) => one.state.value === "sending" || one.state.value === "waiting");
+  if (running.length === 0) return null;
+  const total = running.reduce((sum, one) => sum + one.size, 0);
+  return running.reduce((sum, one) => sum + one.sent.value, 0) / Math.max(1, total);
+});
 
+// Leaving the page now would stop something: the browser asks first.
 addEventListener("beforeunload", (event) => {
-  if (isSending()) event.preventDefault();
+  if (overall.peek() !== null) event.preventDefault();
 });
