@@ -61,6 +61,13 @@ export function VirtualList<T>(props: VirtualListProps<T>) {
     }
   }, [props.reveal, props.insist, at]);
 
+  // A row that moves within the page loses the focus, and the keys would lead nowhere.
+  const active = document.activeElement;
+  const held = active instanceof HTMLElement && box.current?.contains(active) ? active : null;
+  useLayoutEffect(() => {
+    if (held?.isConnected && document.activeElement === document.body) held.focus({ preventScroll: true });
+  });
+
   const first = Math.max(0, Math.floor(view.top / rowHeight) - BEYOND);
   const end = Math.min(items.length, Math.ceil((view.top + view.height) / rowHeight) + BEYOND);
   const shown: number[] = [];
