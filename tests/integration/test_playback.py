@@ -201,6 +201,30 @@ def test_without_s3_the_bytes_come_through_the_api(api_without_s3: Api, played: 
         assert head.headers[name] == answer.headers[name]
 
 
+@pytest.mark.parametrize(
+    ("key", "claimed", "sent"),
+    [
+        ("a.jpg", "image/svg+xml", "image/jpeg"),
+        ("a.mkv", "text/html", "video/x-matroska"),
+        ("a", "text/html", "application/octet-stream"),
+        ("a", "video/x-special", "video/x-special"),
+    ],
+)
+def test_no_upload_is_sent_as_what_a_browser_would_run(
+    api_without_s3: Api, key: str, claimed: str, sent: str
+) -> None:
+    key = f"videos/{uuid.uuid4()}/{key}"
+    api_without_s3.parts.store.put(key, b"<script>alert(1)</script>", claimed)
+    etag = api_without_s3.parts.store.head(key).etag
+    job_id = api_without_s3.finished_job([])
+    with api_without_s3.parts.sessions.begin() as session:
+        job = session.get_one(Job, uuid.UUID(job_id))
+        job.object_key, job.object_etag, job.content_type = key, etag, claimed
+    answer = api_without_s3.client.get(f"/jobs/{job_id}/video")
+    assert answer.headers["content-type"] == sent
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 EDGES = [0, 1, 2, 1_048_575, 1_048_576, 1_048_577, len(BODY) - 1, len(BODY), len(BODY) + 1]
 places = st.sampled_from(EDGES) | st.integers(0, len(BODY) + 10) | st.integers(0, 10**17)
 
@@ -367,6 +391,7 @@ def test_an_answer_with_tracks_is_bounded_and_can_be_gone_on_from(api: Api) -> N
 
 def test_frames_in_the_wrong_order_are_refused(api: Api) -> None:
     job_id = api.finished_job([])
+    assert tracks(api, job_id, **{"from": 2**31 - 2, "to": 10**30})["tracks"] == []
     answer = api.client.get(f"/jobs/{job_id}/tracks?from=5&to=5")
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_frames")
     assert api.client.get(f"/jobs/{uuid.uuid4()}/tracks").status_code == 404

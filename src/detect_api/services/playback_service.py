@@ -17,16 +17,20 @@ from detect_api.core.errors import (
     ObjectChanged,
     ObjectMissing,
 )
-from detect_api.core.ids import VIDEO_TYPES, extension_of
+from detect_api.core.ids import IMAGE_TYPES, VIDEO_TYPES, extension_of
 from detect_api.db.tables import Job, Plate, UnreadTrack
 from detect_api.jobs import states
 from detect_api.jobs.views import unread_view
 from detect_api.services.paging import Page
 from detect_api.services.result_service import processed_job
+from detect_api.services.s3_service import VIDEO_TYPE
 from detect_api.storage.base import ObjectInfo, ObjectStore
 
 MOST_FRAMES = 3000
 """Frames that one answer with tracks covers."""
+
+LAST_FRAME = 2**31 - 2
+"""No video has more, and the database counts no further."""
 
 MOST_TRACKS = 1000
 """Tracks that one answer holds."""
@@ -69,8 +73,16 @@ def stored(store: ObjectStore, job: Job) -> StoredVideo:
         raise Gone("The video was deleted from storage.", code="video_deleted") from None
     if job.object_etag is not None and job.object_etag != found.etag:
         raise ObjectChanged("The video was overwritten after it had been read: process it again.")
-    known = job.content_type or VIDEO_TYPES.get(extension_of(job.object_key))
-    return StoredVideo(found, known or found.content_type)
+    return StoredVideo(found, _shown_as(job.object_key, job.content_type or found.content_type))
+
+
+def _shown_as(key: str, claimed: str) -> str:
+    """The type under which an object is sent, never one that could run scripts on our address.
+
+    What a client called its file counts only where the name does not tell.
+    """
+    known = {**VIDEO_TYPES, **IMAGE_TYPES}.get(extension_of(key))
+    return known or (claimed if VIDEO_TYPE.fullmatch(claimed) else "application/octet-stream")
 
 
 def _never_came() -> Conflict:
@@ -83,7 +95,7 @@ def tracks(session: Session, job_id: uuid.UUID, first: int, end: int | None) -> 
     Covers ``MOST_FRAMES`` frames and ``MOST_TRACKS`` tracks at most: ``to`` says up to which frame
     the answer goes, and the next one is asked for from there. Raises NotFound, InvalidRequest.
     """
-    end = first + MOST_FRAMES if end is None else min(end, first + MOST_FRAMES)
+    end = min(LAST_FRAME + 1 if end is None else end, first + MOST_FRAMES, LAST_FRAME + 1)
     if end <= first:
         raise InvalidRequest("'to' must be greater than 'from'.", code="bad_frames")
     job = processed_job(session, job_id)

@@ -122,11 +122,12 @@ def tracks(
     job_id: uuid.UUID,
     parts: PartsDep,
     first: Annotated[
-        int, Query(alias="from", ge=0, le=2**31 - 1, description="The first frame.")
+        int,
+        Query(alias="from", ge=0, le=playback_service.LAST_FRAME, description="The first frame."),
     ] = 0,
     end: Annotated[
         int | None,
-        Query(alias="to", ge=1, le=2**31 - 1, description="The first frame that is left out."),
+        Query(alias="to", ge=1, description="The first frame that is left out."),
     ] = None,
 ) -> Any:
     with parts.sessions() as session:
