@@ -50,10 +50,10 @@ web: web/node_modules/.package-lock.json
 
 # Is the committed build that of the sources? Where there is no npm, nobody can have changed them.
 web-check:
-	@if ! command -v npm >/dev/null || ! node -e 'process.exit(+process.versions.node.split(".")[0] < 20)'; then \
+	@if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then \
 		echo "The built page is not checked against web/: that needs Node.js 20 or newer."; \
 	else \
-		$(MAKE) --no-print-directory web/node_modules/.package-lock.json && cd web && npm run --silent verify; \
+		$(MAKE) --no-print-directory --silent web/node_modules/.package-lock.json && cd web && npm run --silent verify; \
 	fi
 
 web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc

@@ -53,6 +53,7 @@ def _file(path: Path, folder: Path) -> SiteFile:
         body=body,
         packed=gzip.compress(body, compresslevel=9, mtime=0),
         media_type=_TYPES.get(path.suffix, guessed),
-        etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        # Weak: the same for the file as it is and compressed.
+        etag=f'W/"{hashlib.sha256(body).hexdigest()[:32]}"',
         lasting=path.parent != folder,
     )

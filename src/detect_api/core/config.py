@@ -81,9 +81,34 @@ class Settings(BaseSettings):
     cloudfront_private_key_file: Path | None = Field(
         None, description="PEM file with the RSA key that belongs to it, without a password."
     )
+    s3_events_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Token with which the bucket's events are taken at POST /events/s3. Unset: "
+        "none are.",
+    )
+    s3_events_queue_url: str | None = Field(
+        None, description="SQS queue with the bucket's events; workers ask it for them."
+    )
+    s3_events_endpoint_url: str | None = Field(
+        None, description="Endpoint of an SQS other than AWS."
+    )
 
     max_file_size: int = Field(
         524288000, ge=1, description="Largest video in bytes, by POST form or through the API."
+    )
+    max_multipart_size: int = Field(
+        5497558138880,
+        ge=1,
+        le=10_000 * 5 * 1024 * MIB,
+        description="Largest video in bytes that is uploaded straight to S3 in parts.",
+    )
+    multipart_expiration: int = Field(
+        604800,
+        ge=60,
+        le=365 * 86400,
+        description="Seconds without a newly signed part after which an unfinished upload in parts "
+        "is dropped.",
     )
     chunk_size: int = Field(
         1048576,
@@ -147,7 +172,8 @@ class Settings(BaseSettings):
     @field_validator(
         "enable_s3", "s3_bucket_name", "s3_endpoint_url", "s3_public_endpoint_url",
         "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "database_url",
-        "log_file", "cloudfront_domain", "cloudfront_key_pair_id", "cloudfront_private_key_file",
+        "s3_events_token", "s3_events_queue_url", "s3_events_endpoint_url", "log_file",
+        "cloudfront_domain", "cloudfront_key_pair_id", "cloudfront_private_key_file",
         mode="before",
     )  # fmt: skip
     @classmethod

@@ -118,20 +118,28 @@ export function UploadRow({ upload, reading }: { upload: Upload; reading: Readon
   );
 }
 
+/** A row that goes takes its buttons with it: the focus must not be lost with them. */
+function focusList(): void {
+  document.getElementById("videos-title")?.focus();
+}
+
 function UploadActions({ upload }: { upload: Upload }) {
   const state = upload.state.value;
+  const running = state === "sending" || state === "waiting";
   const input = useRef<HTMLInputElement>(null);
   const named = (action: string) => `${action} ${upload.name}`;
   return (
     <>
-      {(state === "sending" || state === "waiting") && (
-        <button type="button" class="button quiet icon-only" title="Pause" aria-label={named("Pause")} onClick={() => pauseUpload(upload)}>
-          <Icon name="pause" />
-        </button>
-      )}
-      {state === "paused" && (
-        <button type="button" class="button quiet icon-only" title="Resume" aria-label={named("Resume")} onClick={() => resumeUpload(upload)}>
-          <Icon name="play" />
+      {(running || state === "paused") && (
+        // One button in both states: the focus stays on it.
+        <button
+          type="button"
+          class="button quiet icon-only"
+          title={running ? "Pause" : "Resume"}
+          aria-label={named(running ? "Pause" : "Resume")}
+          onClick={() => (running ? pauseUpload(upload) : resumeUpload(upload))}
+        >
+          <Icon name={running ? "pause" : "play"} />
         </button>
       )}
       {state === "failed" && (
@@ -165,7 +173,10 @@ function UploadActions({ upload }: { upload: Upload }) {
           class="button quiet icon-only"
           title={state === "refused" ? "Dismiss" : "Cancel"}
           aria-label={named(state === "refused" ? "Dismiss" : "Cancel the upload of")}
-          onClick={() => cancelUpload(upload)}
+          onClick={() => {
+            void cancelUpload(upload).then(refresh);
+            focusList();
+          }}
         >
           <Icon name="close" />
         </button>
@@ -187,7 +198,10 @@ function SentRow({ upload, job }: { upload: Upload; job: Job }) {
       <JobProgress job={job} />
       <div class="row-actions">
         {FINISHED.includes(job.status) && (
-          <button type="button" class="button quiet icon-only" title="Dismiss" aria-label={`Dismiss ${upload.name}`} onClick={() => forget(upload)}>
+          <button type="button" class="button quiet icon-only" title="Dismiss" aria-label={`Dismiss ${upload.name}`} onClick={() => {
+              forget(upload);
+              focusList();
+            }}>
             <Icon name="close" />
           </button>
         )}

@@ -5,6 +5,12 @@ import { contentType } from "./method";
 import { persist } from "./persist";
 import { checkReadable, readingFields, type Transfer } from "./transfer";
 
+/**
+ * Bytes in one request: proxies that are strict about a body's size take it, and it is a multiple
+ * of the part that the server stores at once.
+ */
+const CHUNK = 16 * 1024 * 1024;
+
 export async function sendTus(transfer: Transfer): Promise<void> {
   // Fetched when it is needed: most servers have S3.
   const { Upload } = await import("tus-js-client");
@@ -22,6 +28,7 @@ export async function sendTus(transfer: Transfer): Promise<void> {
         endpoint: address(config.tus_url ?? "/uploads/tus"),
         ...(url === null ? {} : { uploadUrl: address(url) }),
         metadata,
+        chunkSize: CHUNK,
         // Trying again and remembering are done by us, the same for all methods.
         retryDelays: [],
         storeFingerprintForResuming: false,

@@ -152,13 +152,13 @@ export function resumeUpload(upload: Upload): void {
   startNext();
 }
 
-/** Ends an upload, here and on the server. */
-export function cancelUpload(upload: Upload): void {
+/** Ends an upload, here at once and then on the server. */
+export async function cancelUpload(upload: Upload): Promise<void> {
   const over = upload.state.value === "sent" || upload.state.value === "refused";
   forget(upload);
   upload.controller?.abort(new DOMException("cancelled", "AbortError"));
-  if (!over) void tellServer(upload);
   startNext();
+  if (!over) await tellServer(upload);
 }
 
 /** Takes an upload off the page. */
