@@ -232,6 +232,31 @@ def test_a_mark_on_the_timeline_is_a_plate(
     expect(page.locator(".pass.selected")).to_contain_text(plate["text"])
 
 
+def test_marks_have_the_colour_of_their_confidence_also_without_motion(
+    page: Page, alone: Api, sample: Sample
+) -> None:
+    created = alone.finished_job(["AB12CDE", "XY34ZZZ"])
+    give_video(alone, created, sample.path.read_bytes(), ABOUT)
+    with alone.parts.sessions.begin() as session:
+        for plate in session.query(Plate).filter_by(job_id=uuid.UUID(created)):
+            seconds, confidence = (2.0, 0.99) if plate.text == "AB12CDE" else (6.0, 0.55)
+            best = {**plate.details["best"], "seconds": seconds}
+            plate.details = {**plate.details, "confidence": confidence, "best": best}
+    page.emulate_media(reduced_motion="reduce", color_scheme="light")
+    open_review(page, alone.url, created)
+    wait_for_video(page)
+    for seconds, colour in ((2.0, [20, 115, 63]), (6.0, [179, 38, 30])):
+        until(
+            page,
+            f"""() => {{
+              const canvas = document.querySelector(".timeline canvas");
+              const x = Math.min(canvas.width - 1, {seconds / 8} * canvas.width + 1);
+              const found = canvas.getContext("2d").getImageData(x, 15, 1, 1).data;
+              return {colour}.every((part, i) => Math.abs(part - found[i]) < 12);
+            }}""",
+        )
+
+
 def test_plates_appear_while_the_job_runs(
     page: Page, stack: Stack, client: Client, sample: Sample
 ) -> None:

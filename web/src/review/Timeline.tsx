@@ -18,14 +18,15 @@ interface Mark {
 
 /** The colours as they are now; a custom property itself does not tell which theme counts. */
 function colours(within: HTMLElement): Record<string, string> {
-  const probe = document.createElement("i");
-  within.append(probe);
   const found: Record<string, string> = {};
   for (const name of ["good", "warn", "bad", "ink-2", "line"]) {
+    // A new element each time: a colour that changes may do so gradually.
+    const probe = document.createElement("i");
     probe.style.color = `var(--${name})`;
+    within.append(probe);
     found[name] = getComputedStyle(probe).color;
+    probe.remove();
   }
-  probe.remove();
   return found;
 }
 
