@@ -16,7 +16,7 @@ from detect_api.api import problems
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import events, health, jobs, page, plates, uploads, video
+from detect_api.api.routes import events, health, jobs, page, plates, playback, uploads, video
 from detect_api.api.schemas.base import Problem
 from detect_api.core import tracing
 from detect_api.core.cloudwatch import tell_regularly
@@ -26,6 +26,7 @@ from detect_api.db.session import make_engine, make_session_factory
 from detect_api.services import service_state
 from detect_api.services.multipart_service import MultipartService
 from detect_api.services.s3_service import S3Service
+from detect_api.services.video_links import make_links
 from detect_api.storage import make_store, s3_problem
 from detect_api.storage.s3_multipart import PartSigner
 
@@ -61,6 +62,7 @@ def make_parts(settings: Settings) -> Parts:
         s3=s3,
         multipart=multipart,
         s3_problem=problem,
+        links=make_links(settings, s3),
         broadcast=Broadcast(settings.database_url or ""),
         metrics=Metrics(),
     )
@@ -94,7 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (video, uploads, events, jobs, plates, health):
+    for module in (video, uploads, events, jobs, playback, plates, health):
         app.include_router(module.router)
     app.include_router(video.sample_router)
     app.include_router(page.make_router())

@@ -11,8 +11,13 @@ import av
 import httpx
 import pytest
 
+from detect_api.cli.local_run import observe_file
 from detect_api.client import Client, ClientError
 from detect_api.local.stack import Stack
+from detect_api.vision import wire
+from detect_api.vision.pipeline import Engine
+from detect_api.vision.types import Parameters
+from tests.conftest import make_settings
 from tests.processing import EVERY_OTHER, Sample, ended, essence, read_locally
 
 pytestmark = pytest.mark.timeout(300)
@@ -261,3 +266,36 @@ def test_a_still_image_is_read_while_the_client_waits(
         ).status_code
         == 400
     )
+
+
+def test_tracks_are_the_boxes_that_the_pipeline_saw(
+    client: Client, stack: Stack, sample: Sample
+) -> None:
+    chosen = Parameters(**EVERY_OTHER)
+    settings = make_settings(segment_seconds=100.0)
+    run = observe_file(sample.path, chosen, settings, Engine.load())
+    assert run.info is not None
+    wanted = [
+        {
+            "text": getattr(track, "text", None),
+            "reason": getattr(track, "reason", None),
+            **wire.path_json(track.path),
+        }
+        for track in run.tracks
+    ]
+    assert all(len(track["frames"]) > 5 for track in wanted)
+    created = client.process(sample.path, dict(EVERY_OTHER))
+    assert ended(client, created["job_id"])["status"] == "completed"
+    answer = httpx.get(f"{stack.api_url}/jobs/{created['job_id']}/tracks", timeout=60).json()
+    found = [{name: track[name] for name in wanted[0]} for track in answer["tracks"]]
+    assert sorted(found, key=str) == sorted(wanted, key=str)
+    assert answer["video"]["fps"] == run.info.fps
+    # In two halves, each track's places are the same ones.
+    cut = run.info.total_frames // 2
+    halves = [
+        httpx.get(f"{stack.api_url}/jobs/{created['job_id']}/tracks", params=window).json()
+        for window in ({"to": cut}, {"from": cut})
+    ]
+    for track in answer["tracks"]:
+        parts = [t for h in halves for t in h["tracks"] if t["track_id"] == track["track_id"]]
+        assert sorted({n for part in parts for n in part["frames"]}) == track["frames"]

@@ -15,6 +15,7 @@ from detect_api.core.metrics import Metrics
 from detect_api.db.session import SessionFactory
 from detect_api.services.multipart_service import MultipartService
 from detect_api.services.s3_service import S3Service
+from detect_api.services.video_links import VideoLinks
 from detect_api.storage.base import ObjectStore
 
 
@@ -24,7 +25,8 @@ class Parts:
 
     ``single`` makes sessions for one statement that is a transaction of its own, in one round
     trip instead of four; a connection that has died is noticed by that statement only. ``s3`` and
-    ``multipart`` are None where S3 cannot be used; ``s3_problem`` then says why.
+    ``multipart`` are None where S3 cannot be used; ``s3_problem`` then says why. ``links`` is
+    None there, too: videos are played through the API.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class Parts:
     s3: S3Service | None
     multipart: MultipartService | None
     s3_problem: str | None
+    links: VideoLinks | None
     broadcast: Broadcast
     metrics: Metrics
 

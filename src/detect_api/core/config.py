@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -53,8 +53,7 @@ class Settings(BaseSettings):
         86400,
         ge=1,
         le=604800,
-        description="Seconds that a pre-signed download stays valid. Read for the "
-        "specification's sake: this release hands pictures out through the API.",
+        description="Seconds that a signed address of a video, for playing it, stays valid.",
     )
     s3_video_prefix: str = Field(
         "videos/", description="Key prefix under which all objects of the service lie."
@@ -69,6 +68,18 @@ class Settings(BaseSettings):
     )
     s3_use_accelerate: bool = Field(
         False, description="Sign uploads for S3 Transfer Acceleration (AWS only)."
+    )
+    cloudfront_domain: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9.\-]+$",
+        description="Host of a CloudFront distribution in front of the bucket: videos are played "
+        "from there. Set all three of CLOUDFRONT_… or none.",
+    )
+    cloudfront_key_pair_id: str | None = Field(
+        None, description="Id of the public key that CloudFront checks signatures with."
+    )
+    cloudfront_private_key_file: Path | None = Field(
+        None, description="PEM file with the RSA key that belongs to it, without a password."
     )
     s3_events_token: SecretStr | None = Field(
         None,
@@ -180,11 +191,24 @@ class Settings(BaseSettings):
         "enable_s3", "s3_bucket_name", "s3_endpoint_url", "s3_public_endpoint_url",
         "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "database_url",
         "s3_events_token", "s3_events_queue_url", "s3_events_endpoint_url", "log_file",
+        "cloudfront_domain", "cloudfront_key_pair_id", "cloudfront_private_key_file",
         "otel_exporter_otlp_endpoint", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _all_of_cloudfront(self) -> Self:
+        given = (
+            self.cloudfront_domain, self.cloudfront_key_pair_id, self.cloudfront_private_key_file
+        )  # fmt: skip
+        if any(given) and not all(given):
+            raise ValueError(
+                "CLOUDFRONT_DOMAIN, CLOUDFRONT_KEY_PAIR_ID and CLOUDFRONT_PRIVATE_KEY_FILE belong "
+                "together: set all three or none"
+            )
+        return self
 
     @property
     def storage_mode(self) -> Literal["s3", "embedded", "directory"]:

@@ -59,6 +59,13 @@ class Conflict(DetectApiError):
     code = "conflict"
 
 
+class Gone(DetectApiError):
+    """The thing was there and has been deleted for good."""
+
+    status = 410
+    code = "gone"
+
+
 class TooLarge(DetectApiError):
     """The file passes the configured limit."""
 

@@ -141,7 +141,8 @@ class PartChecksum(Base):
 class Plate(Base):
     """One pass of one vehicle. ``text`` is what counts: the person's correction if there is one.
 
-    ``read_text`` stays what the machine read.
+    ``read_text`` stays what the machine read. ``path`` is where it was in each frame
+    (``vision.wire.path_json``), None from versions that did not keep it; read only when asked for.
     """
 
     __tablename__ = "plates"
@@ -165,6 +166,7 @@ class Plate(Base):
     first_frame: Mapped[int] = mapped_column(Integer)
     confidence: Mapped[float]
     details: Mapped[dict[str, Any]]
+    path: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     crop_key: Mapped[str]
     frame_key: Mapped[str]
     corrected_by: Mapped[str | None]
@@ -173,7 +175,7 @@ class Plate(Base):
 
 
 class UnreadTrack(Base):
-    """A plate that was seen and not read, with the reason in ``details``."""
+    """A plate that was seen and not read, with the reason in ``details``; ``path`` as above."""
 
     __tablename__ = "unread_tracks"
 
@@ -182,6 +184,7 @@ class UnreadTrack(Base):
     )
     track_id: Mapped[int] = mapped_column(Integer, primary_key=True)
     details: Mapped[dict[str, Any]]
+    path: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
     crop_key: Mapped[str]
 
 

@@ -275,6 +275,7 @@ def _add(
             first_frame=plate.first_seen.frame,
             confidence=plate.confidence,
             details=wire.plate_json(plate),
+            path=wire.path_json(plate.path),
             crop_key=f"{prefix}{plate.track_id}-crop.jpg",
             frame_key=f"{prefix}{plate.track_id}-frame.jpg",
         )
@@ -287,6 +288,7 @@ def _add(
             "job_id": job.id,
             "track_id": unread.track_id,
             "details": {k: v for k, v in wire.unread_json(unread).items() if k != "track_id"},
+            "path": wire.path_json(unread.path),
             "crop_key": f"{prefix}{unread.track_id}-crop.jpg",
         }
         session.execute(insert(UnreadTrack).values(**values).on_conflict_do_nothing())

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass, field
 
 from detect_api.vision.ctc import ALPHABET
+from detect_api.vision.path import join, path_of
 from detect_api.vision.types import (
     NO_PLATE,
     Box,
     CharacterScores,
     Moment,
     Observation,
+    Path,
     Reading,
 )
 
@@ -167,6 +169,7 @@ class Evidence:
     last: Moment
     first_box: Box
     last_box: Box
+    path: Path
     best: Observation
     best_quality: float
     tallest: float
@@ -190,6 +193,7 @@ class Evidence:
             last=moment,
             first_box=observation.box,
             last_box=observation.box,
+            path=path_of(observation),
             best=observation,
             best_quality=quality,
             tallest=height_of(observation),
@@ -207,6 +211,7 @@ class Evidence:
     def add(self, other: Evidence) -> None:
         """Take in the evidence of another part of the same track, which is left unusable."""
         self.observations += other.observations
+        join(self.path, other.path)
         self.readings += other.readings
         self.refusals += other.refusals
         if _order(other.first) < _order(self.first):

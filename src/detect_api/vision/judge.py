@@ -80,6 +80,7 @@ def _plate(evidence: Evidence, track_id: int, result: Vote) -> Plate:
         observations=evidence.observations,
         best=result.best,
         direction=_direction(evidence),
+        path=evidence.path,
     )
 
 
@@ -107,4 +108,5 @@ def _unread(evidence: Evidence, track_id: int) -> UnreadTrack:
         observations=evidence.observations,
         reason=reason,
         best=evidence.best,
+        path=evidence.path,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from detect_api.vision.evidence import height_of
 from detect_api.vision.judge import BLURRED, TOO_SMALL, believable
+from detect_api.vision.path import path_of
 from detect_api.vision.types import Moment, Observation, Plate, UnreadTrack
 
 
@@ -28,6 +29,7 @@ def judge(seen: Observation, track_id: int, *, min_confidence: float | None) -> 
             observations=1,
             reason=_reason(seen),
             best=seen,
+            path=path_of(seen),
         )
     return Plate(
         track_id=track_id,
@@ -39,6 +41,7 @@ def judge(seen: Observation, track_id: int, *, min_confidence: float | None) -> 
         last_seen=moment,
         observations=1,
         best=seen,
+        path=path_of(seen),
     )
 
 

@@ -251,6 +251,27 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a plate was seen in one frame."""
+
+    frame: int
+    seconds: float
+    box: Box
+
+
+@dataclass(slots=True)
+class Path:
+    """Where one plate was, in order of frames, each frame once at most.
+
+    ``thinned``: it was seen in more frames than are kept; in between it was near the straight
+    line from one place to the next. Otherwise every frame in which it was seen is here.
+    """
+
+    places: list[Place] = field(default_factory=list)
+    thinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plate:
     """One pass of one vehicle, decided by all its observations.
 
@@ -269,6 +290,7 @@ class Plate:
     observations: int
     best: Observation
     direction: str | None = None
+    path: Path = field(default_factory=Path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +303,7 @@ class UnreadTrack:
     observations: int
     reason: str
     best: Observation
+    path: Path = field(default_factory=Path)
 
 
 @dataclass(frozen=True, slots=True)

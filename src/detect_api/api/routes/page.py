@@ -65,7 +65,8 @@ def _storage_origins(parts: Parts) -> set[str]:
         client.generate_presigned_post(Bucket=bucket, Key=key)["url"],
     )
     found = (urlsplit(url) for url in signed)
-    return {f"{url.scheme}://{url.netloc}" for url in found}
+    played = {parts.links.origin} if parts.links is not None else set()
+    return {f"{url.scheme}://{url.netloc}" for url in found} | played
 
 
 def _named(request: Request, site: dict[str, SiteFile], name: str) -> Response:

@@ -1,1 +1,0 @@
-import{t as e}from"./index-JtNImVYv.js";function t({jobId:t}){return e(`section`,{children:[e(`h1`,{tabIndex:-1,children:`Review`}),e(`p`,{class:`muted`,children:[`Job `,t]})]})}export{t as default};

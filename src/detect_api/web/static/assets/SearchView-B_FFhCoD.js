@@ -1,1 +1,0 @@
-import{t as e}from"./index-JtNImVYv.js";function t(t){return e(`section`,{children:e(`h1`,{tabIndex:-1,children:`Search`})})}export{t as default};
