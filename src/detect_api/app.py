@@ -10,12 +10,13 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 import detect_api
-from detect_api.api import problems
+from detect_api.api import problems, tus_protocol
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import health, jobs, plates, video
+from detect_api.api.routes import health, jobs, plates, tus, video
 from detect_api.api.schemas.base import Problem
+from detect_api.api.tus_protocol import TusHeaders
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
 from detect_api.db.session import make_engine, make_session_factory
@@ -71,15 +72,16 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (video, jobs, plates, health):
+    for module in (tus, video, jobs, plates, health):
         app.include_router(module.router)
+    app.add_middleware(TusHeaders)
     if settings.cors_origin_list:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origin_list,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", *tus_protocol.EXPOSED],
         )
     app.add_middleware(RequestContext, metrics=parts.metrics, status=parts.broadcast.status)
     _describe_problems(app)

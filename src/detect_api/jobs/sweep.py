@@ -17,10 +17,11 @@ from sqlalchemy.orm import Session
 
 from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
-from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
+from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal, TusUpload
 from detect_api.jobs import queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
+from detect_api.jobs.resumable_sweep import sweep_resumable
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectStore
 
@@ -92,6 +93,7 @@ def sweep(shop: Workshop) -> bool:
         return False
     _requeue(shop.sessions)
     _end_broken_uploads(shop.sessions, shop.store)
+    sweep_resumable(shop.sessions, shop.store)
     _expire(shop.sessions, shop.store)
     _remove(shop)
     _forget(shop.sessions)
@@ -159,7 +161,14 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
     silent = datetime.now(UTC) - timedelta(seconds=UPLOAD_SILENCE_SECONDS)
     with sessions() as session:
         broken = session.scalars(
-            select(Job).where(Job.status == states.UPLOADING, Job.updated_at < silent).limit(_LIMIT)
+            select(Job)
+            .where(
+                Job.status == states.UPLOADING,
+                Job.updated_at < silent,
+                # What can be resumed may be silent for much longer.
+                ~select(TusUpload.job_id).where(TusUpload.job_id == Job.id).exists(),
+            )
+            .limit(_LIMIT)
         ).all()
     for job in broken:
         if job.multipart_id and job.object_key:

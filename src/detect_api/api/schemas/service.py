@@ -50,6 +50,7 @@ class ClientConfig(Response):
     s3_enabled: bool
     s3_detail: str | None
     upload_methods: list[str]
+    tus_url: str
     max_file_size: int
     chunk_size: int
     upload_timeout_seconds: int
@@ -63,7 +64,8 @@ class ClientConfig(Response):
                 "version": "0.1.0",
                 "s3_enabled": True,
                 "s3_detail": None,
-                "upload_methods": ["s3", "api"],
+                "upload_methods": ["s3", "api", "tus"],
+                "tus_url": "/uploads/tus",
                 "max_file_size": 524288000,
                 "chunk_size": 1048576,
                 "upload_timeout_seconds": 600,
