@@ -25,6 +25,7 @@ from detect_api.app import create_app
 from detect_api.core.errors import Forbidden
 from detect_api.db.tables import Job, Lease, TusUpload
 from detect_api.jobs import resumable
+from detect_api.jobs.states import Superseded
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.services import tus_service, tus_writer
@@ -511,10 +512,10 @@ def test_a_lost_last_answer_does_not_matter(tus: Client) -> None:
 
 def test_beginning_twice_with_one_key_begins_once(on_disk: Client) -> None:
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    first, second = on_disk.post(5, b"abc", **key), on_disk.post(5, b"abc", **key)
+    first, second = (on_disk.post(5, b"abc", None, **key) for _ in range(2))
     assert first.headers["Location"] == second.headers["Location"]
     assert on_disk.offset(first.headers["Location"]) == 3
-    assert on_disk.post(6, **key).status_code == 422
+    assert on_disk.post(6, None, None, **key).status_code == 422
 
 
 def test_a_client_may_choose_the_id_of_the_job(on_disk: Client) -> None:
@@ -593,9 +594,9 @@ def test_a_request_that_lost_its_lease_writes_nothing_down(on_disk: Client) -> N
     writer.write(b"xxx")
     set_row(on_disk.api, location, held_until=LONG_AGO)
     on_disk.send(location, 0, b"abc")
-    with pytest.raises(resumable.states.Superseded):
+    with pytest.raises(Superseded):
         writer.report()
-    with pytest.raises(resumable.states.Superseded):
+    with pytest.raises(Superseded):
         writer.keep(whole=True)
     writer.close()
     on_disk.send(location, 3, b"de")
