@@ -378,13 +378,12 @@ def test_the_byte_that_passes_the_limit_is_refused(api: Api) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("name", [str(uuid.uuid4()), "x"])
-def test_an_unknown_upload_is_not_found(api: Api, name: str) -> None:
-    client = Client(api)
-    assert client.head(f"{URL}/{name}").status_code == 404
-    assert client.patch(f"{URL}/{name}", 0, b"a").status_code == 404
-    assert client.delete(f"{URL}/{name}") == 404
-    client.close()
+def test_an_unknown_upload_is_not_found(on_disk: Client) -> None:
+    location = f"{URL}/{uuid.uuid4()}"
+    assert on_disk.head(location).status_code == 404
+    assert on_disk.patch(location, 0, b"a").status_code == 404
+    assert on_disk.delete(location) == 404
+    assert on_disk.head(f"{URL}/x").status_code == 422
 
 
 def test_no_byte_is_read_before_the_headers_are_found_good(api: Api) -> None:

@@ -19,7 +19,7 @@ from detect_api.api import tus_protocol as tus
 from detect_api.api.deps import IdempotencyKey, Parts, PartsDep, may_upload
 from detect_api.api.schemas.base import problems
 from detect_api.api.tus_receive import TusBody, drain, holding
-from detect_api.core.errors import DetectApiError, Locked, NotFound, StorageError, WrongMediaType
+from detect_api.core.errors import DetectApiError, Locked, StorageError, WrongMediaType
 from detect_api.db.tables import TusUpload
 from detect_api.services import idempotency, tus_service
 
@@ -146,9 +146,9 @@ def _create(parts: Parts, new: tus_service.NewUpload, key: str | None) -> tuple[
     responses=problems(404, 410, 412, 423),
     summary="How far a resumable upload is",
 )
-async def head(job_id: str, parts: PartsDep) -> Response:
+async def head(job_id: uuid.UUID, parts: PartsDep) -> Response:
     try:
-        async with holding(parts, _id(job_id)) as upload:
+        async with holding(parts, job_id) as upload:
             return _state(upload)
     except (DBAPIError, PoolTimeout) as error:
         # Clients take any answer but 423 for the loss of the upload and begin a new one.
@@ -183,7 +183,7 @@ def _state(upload: TusUpload) -> Response:
     summary="Send the next bytes of a resumable upload",
 )
 async def patch(
-    job_id: str,
+    job_id: uuid.UUID,
     request: Request,
     parts: PartsDep,
     upload_offset: UploadOffset = None,
@@ -199,12 +199,11 @@ async def patch(
             checksum=tus.checksum(upload_checksum),
             length=None if upload_length is None else tus.number("Upload-Length", upload_length),
         )
-        found = _id(job_id)
-        offset = await body.receive(found)
+        offset = await body.receive(job_id)
     except DetectApiError:
         await drain(request)
         raise
-    headers = await run_in_threadpool(_expires, parts, found)
+    headers = await run_in_threadpool(_expires, parts, job_id)
     return Response(status_code=204, headers={"Upload-Offset": str(offset), **headers})
 
 
@@ -215,8 +214,8 @@ async def patch(
     responses=problems(404, 409, 410, 412, 423),
     summary="Give up a resumable upload",
 )
-async def delete(job_id: str, parts: PartsDep) -> Response:
-    async with holding(parts, _id(job_id)) as upload:
+async def delete(job_id: uuid.UUID, parts: PartsDep) -> Response:
+    async with holding(parts, job_id) as upload:
         # If storage does not answer, the upload is cancelled and the sweep drops the bytes.
         with contextlib.suppress(StorageError):
             await run_in_threadpool(tus_service.terminate, parts.sessions, parts.store, upload)
@@ -232,7 +231,7 @@ async def delete(job_id: str, parts: PartsDep) -> Response:
     summary="PATCH, DELETE or HEAD for clients that can only POST",
 )
 async def override(
-    job_id: str,
+    job_id: uuid.UUID,
     request: Request,
     parts: PartsDep,
     method: MethodOverride = None,
@@ -248,13 +247,6 @@ async def override(
     if meant == "HEAD":
         return await head(job_id, parts)
     raise HTTPException(405, headers={"Allow": "HEAD, PATCH, DELETE, OPTIONS"})
-
-
-def _id(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        raise NotFound(f"There is no upload '{text}'.", code="upload_not_found") from None
 
 
 def _check_type(request: Request) -> None:
