@@ -22,7 +22,7 @@ from starlette.types import Message
 from detect_api.api import tus_receive
 from detect_api.api.deps import may_upload
 from detect_api.app import create_app
-from detect_api.core.errors import Forbidden
+from detect_api.core.errors import Forbidden, StorageError
 from detect_api.db.tables import Job, Lease, TusUpload
 from detect_api.jobs import resumable
 from detect_api.jobs.states import Superseded
@@ -30,6 +30,7 @@ from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.services import tus_service, tus_writer
 from detect_api.services.tus_writer import TusWriter
+from detect_api.storage.s3 import S3Store
 from tests.proxy import CuttingProxy
 
 from .conftest import Api
@@ -256,6 +257,12 @@ def test_an_upload_may_bring_its_bytes_when_it_begins(on_disk: Client) -> None:
     assert "Upload-Expires" in answer.headers
     on_disk.send(answer.headers["Location"], 3, b"de")
     assert stored(on_disk.api, id_of(answer.headers["Location"])) == b"abcde"
+
+
+def test_beginning_needs_no_body_whatever_its_type(on_disk: Client) -> None:
+    answer = on_disk.post(5, None, None, **{"Content-Type": "application/json"})
+    assert answer.status_code == 201
+    assert "Upload-Offset" not in answer.headers
 
 
 def test_the_length_may_be_told_later(on_disk: Client) -> None:
@@ -569,19 +576,56 @@ def test_an_object_that_was_completed_by_a_process_that_died_counts(tus: Client)
     assert stored(tus.api, str(job_id)) == b"abcde"
 
 
-def test_an_upload_whose_parts_are_gone_is_not_tried_for_ever(tus: Client) -> None:
+def lose_parts(api: Api, location: str) -> str:
+    """Does to storage what a lifecycle rule may do; returns the key."""
+    row = row_of(api, location)
+    assert row is not None
+    api.parts.store.abort(row.object_key, row.multipart_id or "")
+    return row.object_key
+
+
+def test_an_upload_whose_parts_are_gone_fails_when_it_goes_on(tus: Client) -> None:
+    location = tus.create(2 * PART)
+    tus.send(location, 0, bytes(PART + 10))
+    key = lose_parts(tus.api, location)
+    assert tus.patch(location, PART + 10, bytes(PART - 10)).status_code == 410
+    job = tus.api.job(id_of(location))
+    assert (job["status"], job["error"]["code"]) == ("failed", "upload_broken")
+    run_sweep(tus.api)
+    assert left_behind(tus.api, location, key) == []
+
+
+def test_an_upload_whose_parts_are_gone_fails_when_it_is_finished(tus: Client) -> None:
     location = tus.create(5)
     job_id = write_without_finishing(tus.api, location, b"abcde")
-    row = row_of(tus.api, location)
-    assert row is not None
-    tus.api.parts.store.abort(row.object_key, row.multipart_id or "")
-    run_sweep(tus.api)
-    assert tus.api.job(str(job_id))["status"] == "uploading"
-    set_row(tus.api, location, held_until=None, expires_at=LONG_AGO)
+    lose_parts(tus.api, location)
     run_sweep(tus.api)
     job = tus.api.job(str(job_id))
     assert (job["status"], job["error"]["code"]) == ("failed", "upload_broken")
     assert tus.head(location).status_code == 410
+
+
+def test_nothing_counts_that_storage_did_not_take(api: Api) -> None:
+    client = Client(api)
+    body = os.urandom(2 * PART)
+    location = client.create(len(body))
+    client.send(location, 0, body[: PART + 10])
+    parts, holder = api.parts, uuid.uuid4()
+    unreachable = parts.settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"})
+    upload = tus_service.take(parts.sessions, uuid.UUID(id_of(location)), holder)
+    assert upload is not None
+    writer = TusWriter(
+        parts.settings, parts.sessions, S3Store.from_settings(unreachable), upload, holder
+    )
+    with pytest.raises(StorageError):
+        writer.write(body[PART + 10 :])
+    with pytest.raises(StorageError):
+        writer.keep(whole=False)
+    writer.close()
+    assert client.offset(location) == PART + 10
+    client.send(location, PART + 10, body[PART + 10 :])
+    assert stored(api, id_of(location)) == body
+    client.close()
 
 
 def test_a_request_that_lost_its_lease_writes_nothing_down(on_disk: Client) -> None:

@@ -132,6 +132,18 @@ def part_names(session: Session, job_id: uuid.UUID) -> list[str]:
     )
 
 
+def lose(session: Session, job_id: uuid.UUID) -> None:
+    """Fails the job of an upload whose bytes are gone from storage."""
+    states.fail(
+        session,
+        job_id,
+        1,
+        code="upload_broken",
+        detail="What had arrived is gone from storage. Upload the file again.",
+        from_states=(states.UPLOADING,),
+    )
+
+
 def finish(sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID) -> None:
     """Makes the object of an upload whose last byte is safe, and queues its processing.
 
@@ -146,7 +158,12 @@ def finish(sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID) -> N
         raise states.Superseded
     if upload.finished:
         return
-    found = _complete(store, upload, job, names)
+    try:
+        found = _complete(store, upload, job, names)
+    except ObjectMissing:
+        with sessions.begin() as session:
+            lose(session, job_id)
+        raise states.Superseded from None
     with sessions.begin() as session:
         row = session.get(TusUpload, job_id, with_for_update=True)
         if row is None:
@@ -171,7 +188,9 @@ def finish(sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID) -> N
 
 
 def _complete(store: ObjectStore, upload: TusUpload, job: Job, names: Sequence[str]) -> ObjectInfo:
+    """The object, whole. Raises StorageError, and ObjectMissing if its parts are gone."""
     assert upload.length is not None
+    found: ObjectInfo | None
     try:
         found = store.resume(
             upload.object_key,
@@ -181,13 +200,13 @@ def _complete(store: ObjectStore, upload: TusUpload, job: Job, names: Sequence[s
             parts=names,
             size=upload.length,
         ).complete()
-    except (StorageError, ObjectMissing) as error:
+    except (StorageError, ObjectMissing):
         # A process that died since, or whose answer was lost, may have completed it.
         try:
             found = store.head(upload.object_key)
         except ObjectMissing:
-            raise StorageError(error.detail, code=error.code) from None
-        if found.metadata.get("job-id") != str(upload.job_id):
+            found = None
+        if found is None or found.metadata.get("job-id") != str(upload.job_id):
             raise
     if found.size != upload.length:
         raise StorageError(

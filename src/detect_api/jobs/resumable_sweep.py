@@ -79,15 +79,8 @@ def _expire(sessions: SessionFactory) -> None:
         ).all()
     for upload in late:
         with sessions.begin() as session:
-            if upload.received == upload.length:
-                states.fail(
-                    session,
-                    upload.job_id,
-                    1,
-                    code="upload_broken",
-                    detail="Storage could not put the upload together. Upload the file again.",
-                    from_states=(states.UPLOADING,),
-                )
+            if upload.received == upload.length:  # storage could not put it together
+                resumable.lose(session, upload.job_id)
                 continue
             expired = session.execute(
                 update(Job)

@@ -14,6 +14,8 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
@@ -78,6 +80,7 @@ class TusWriter:
         # whether they have been read back into the spool file.
         self._pieces: list[dict[str, Any]] = list(upload.pieces)
         self._before = sum(piece["size"] for piece in self._pieces)
+        self._part_start = upload.received - upload.received % upload.part_size
         self._loaded = False
         # What is safe in storage and not written down yet.
         self._new_parts: list[tuple[int, str]] = []
@@ -103,9 +106,9 @@ class TusWriter:
                 self._digest.update(data)
             view = memoryview(data)
             while view:
-                at = self.position % self._upload.part_size
+                at = self.position - self._part_start
+                room = self._upload.part_size - at
                 try:
-                    room = self._upload.part_size - at
                     written = os.pwrite(self._open_spool().fileno(), view[:room], at)
                 except OSError as error:
                     raise StorageError(
@@ -113,7 +116,7 @@ class TusWriter:
                     ) from error
                 view = view[written:]
                 self.position += written
-                if self.position % self._upload.part_size == 0:
+                if written == room:
                     self._send_part(self._upload.part_size)
 
     def keep(self, *, whole: bool) -> int:
@@ -132,11 +135,13 @@ class TusWriter:
                         "The bytes do not have the checksum that Upload-Checksum announced: send "
                         f"them again from offset {self._first}."
                     )
-            tail = self.position % self._upload.part_size
-            if self.position == self.length and tail and (self._pieces or tail > self._before):
-                self._send_part(tail)
-            elif tail > self._before:
-                self._store_piece(tail)
+            size = self.position - self._part_start
+            is_last = self.position == self.length and (self._pieces or size > self._before)
+            # A part that is full has not been sent if storage failed.
+            if is_last or size == self._upload.part_size:
+                self._send_part(size)
+            elif size > self._before:
+                self._store_piece(size)
             self._record()
             return self.position
 
@@ -175,14 +180,16 @@ class TusWriter:
 
     def _send_part(self, size: int) -> None:
         """Sends the collected part, with the pieces that it begins with."""
-        self._load_pieces()
         spool = self._open_spool()
-        number = -(-self.position // self._upload.part_size)
-        name = self._multipart(number).add_part(cast("BinaryIO", spool), size)
+        number = self._part_start // self._upload.part_size + 1
+        with self._losing():
+            self._load_pieces()
+            name = self._multipart(number).add_part(cast("BinaryIO", spool), size)
         spool.truncate(0)
         self._new_parts.append((number, name))
         self._obsolete += [piece["key"] for piece in self._pieces]
         self._pieces, self._before, self._loaded = [], 0, False
+        self._part_start += size
         if self._checksum is None:
             self._record()
 
@@ -213,7 +220,8 @@ class TusWriter:
     def _store_piece(self, end: int) -> None:
         """Stores what this request brought of a part that is not full yet."""
         if len(self._pieces) >= MAX_PIECES:
-            self._load_pieces()
+            with self._losing():
+                self._load_pieces()
             self._obsolete += [piece["key"] for piece in self._pieces]
             self._pieces, self._before = [], 0
         start, size = self._before, end - self._before
@@ -234,16 +242,23 @@ class TusWriter:
             done = 0
             while done < piece["size"]:
                 wanted = min(self._settings.chunk_size, piece["size"] - done)
-                try:
-                    data = self._store.read_range(piece["key"], done, wanted)
-                except ObjectMissing as error:
-                    raise StorageError(_LOST) from error
+                data = self._store.read_range(piece["key"], done, wanted)
                 if not data:
-                    raise StorageError(_LOST)
+                    raise ObjectMissing("A piece of the upload is shorter than it was.")
                 os.pwrite(spool, data, at)
                 done += len(data)
                 at += len(data)
         self._loaded = True
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Fails the job where storage says that what it had of the upload is gone."""
+        try:
+            yield
+        except ObjectMissing:
+            with self._sessions.begin() as session:
+                resumable.lose(session, self._upload.job_id)
+            raise states.Superseded from None
 
     def _record(self) -> None:
         with self._sessions.begin() as session:
@@ -265,9 +280,6 @@ class TusWriter:
 
     def _write_down(self, session: Session, **values: Any) -> None:
         resumable.record(session, self._upload.job_id, self._holder, **values)
-
-
-_LOST = "A part of the upload is gone from storage: upload the file again."
 
 
 class _Window:

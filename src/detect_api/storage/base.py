@@ -85,7 +85,8 @@ class ObjectStore(Protocol):
         """Goes on with an upload that another process began, after its first ``parts``.
 
         These hold ``size`` bytes. A part that was sent after them is replaced by the next one.
-        Talks to nobody: that the upload is gone shows only when a part is added.
+        Talks to nobody: that the upload is gone shows when a part is added or it is completed,
+        which then raise ObjectMissing.
         """
 
     def abort(self, key: str, upload_id: str) -> None:

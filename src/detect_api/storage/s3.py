@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -78,6 +78,8 @@ def _translated(key: str = "") -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _MISSING:
             raise ObjectMissing(f"There is no object '{key}' in storage.") from None
+        if code == "NoSuchUpload":
+            raise ObjectMissing(f"There is no upload of '{key}' in storage.") from None
         if code in _CHANGED:
             raise ObjectChanged(f"The object '{key}' was overwritten while in use.") from None
         if code in _DENIED:
@@ -180,14 +182,8 @@ class S3Store:
         return S3Upload(self, key, upload_id, parts)
 
     def abort(self, key: str, upload_id: str) -> None:
-        try:
-            with _translated(key):
-                self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
-        except StorageError as error:
-            if "NoSuchUpload" not in error.detail:
-                raise
-        except ObjectMissing:
-            return
+        with suppress(ObjectMissing), _translated(key):
+            self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
 
     def delete(self, key: str) -> bool:
         try:

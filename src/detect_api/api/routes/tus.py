@@ -103,9 +103,7 @@ async def create(
         length = tus.length(upload_length, upload_defer_length)
         new = tus.new_upload(upload_metadata, length)
         checksum = tus.checksum(upload_checksum)
-        with_body = bool(request.headers.get("content-type"))
-        if with_body:
-            _check_type(request)
+        with_body = _is_body(request)
         job_id, is_new = await run_in_threadpool(_create, parts, new, idempotency_key)
         offset = None
         if with_body and is_new:
@@ -247,6 +245,16 @@ async def override(
     if meant == "HEAD":
         return await head(job_id, parts)
     raise HTTPException(405, headers={"Allow": "HEAD, PATCH, DELETE, OPTIONS"})
+
+
+def _is_body(request: Request) -> bool:
+    """Whether the request that begins an upload brings its first bytes, too."""
+    if request.headers.get("content-length", "0") == "0" and (
+        "transfer-encoding" not in request.headers
+    ):
+        return False
+    _check_type(request)
+    return True
 
 
 def _check_type(request: Request) -> None:
