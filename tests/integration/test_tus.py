@@ -259,6 +259,11 @@ def test_an_upload_may_bring_its_bytes_when_it_begins(on_disk: Client) -> None:
     assert stored(on_disk.api, id_of(answer.headers["Location"])) == b"abcde"
 
 
+def test_a_slash_at_the_end_does_not_matter(on_disk: Client) -> None:
+    headers = {**TUS, "Upload-Length": "5", "Upload-Metadata": metadata()}
+    assert httpx.post(f"{on_disk.api.url}{URL}/", headers=headers, timeout=60).status_code == 201
+
+
 def test_beginning_needs_no_body_whatever_its_type(on_disk: Client) -> None:
     answer = on_disk.post(5, None, None, **{"Content-Type": "application/json"})
     assert answer.status_code == 201

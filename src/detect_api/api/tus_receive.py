@@ -7,6 +7,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import structlog
 from fastapi import Request
@@ -95,6 +96,7 @@ class TusBody:
         self._checksum = checksum
         self._length = length
         self._size = self._content_length()
+        self._asked = asyncio.Event()
         self._holder = new_id()
 
     async def receive(self, job_id: uuid.UUID) -> int:
@@ -155,10 +157,11 @@ class TusBody:
         tus_service.check_length(self._parts.settings, max(1, end))
 
     async def _write(self, writer: TusWriter, job_id: uuid.UUID) -> int:
-        reporting = asyncio.create_task(_report_until_asked(writer))
+        reporting = asyncio.create_task(self._report(writer))
+        asked = asyncio.create_task(self._asked.wait())
         try:
             try:
-                await self._take_in(writer, reporting)
+                await self._take_in(writer, reporting, asked)
             except (Superseded, asyncio.CancelledError):
                 raise
             except Exception:
@@ -172,17 +175,30 @@ class TusBody:
             await asyncio.shield(self._keep_what_came(writer))
             raise
         finally:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
+            for task in (reporting, asked):
+                task.cancel()
+            await asyncio.gather(reporting, asked, return_exceptions=True)
         return offset
 
-    async def _take_in(self, writer: TusWriter, reporting: asyncio.Task[None]) -> None:
+    async def _report(self, writer: TusWriter) -> None:
+        """Keeps the lease until the request ends, and hears whether another one waits.
+
+        In threads other than those that talk to storage: those may all be waiting.
+        """
+        while True:
+            await asyncio.sleep(_REPORT_SECONDS)
+            if await run_in_threadpool(writer.report):
+                self._asked.set()
+
+    async def _take_in(
+        self, writer: TusWriter, reporting: asyncio.Task[None], asked: asyncio.Task[Literal[True]]
+    ) -> None:
         pending = bytearray()
         enough = self._parts.settings.chunk_size // _BUFFERS
         more = True
         while more:
             try:
-                data, more = await self._next(reporting)
+                data, more = await self._next(reporting, asked)
             except (DetectApiError, ClientDisconnect):
                 await asyncio.to_thread(writer.write, pending)
                 raise
@@ -192,17 +208,20 @@ class TusBody:
                 self._parts.metrics.uploaded_bytes.inc(len(taken))
                 await asyncio.to_thread(writer.write, taken)
 
-    async def _next(self, reporting: asyncio.Task[None]) -> tuple[bytes, bool]:
+    async def _next(
+        self, reporting: asyncio.Task[None], asked: asyncio.Task[Literal[True]]
+    ) -> tuple[bytes, bool]:
         """The next bytes of the body, and whether more will come."""
         arriving = asyncio.ensure_future(self._request.receive())
         try:
             await asyncio.wait(
-                {arriving, reporting},
+                {arriving, reporting, asked},
                 timeout=SILENCE_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if reporting.done():
-                reporting.result()
+                reporting.result()  # it ended because the lease was lost, or by an error
+            if asked.done():
                 raise Conflict(
                     "Another request for this upload came and takes over.", code="upload_taken_over"
                 )
@@ -253,17 +272,6 @@ class TusBody:
         except SQLAlchemyError as error:
             # The lease runs out by itself.
             log.warning("release_failed", job_id=str(upload.job_id), error=type(error).__name__)
-
-
-async def _report_until_asked(writer: TusWriter) -> None:
-    """Keeps the lease until another request asks for it.
-
-    In threads other than those that talk to storage: those may all be waiting.
-    """
-    while True:
-        await asyncio.sleep(_REPORT_SECONDS)
-        if await run_in_threadpool(writer.report):
-            return
 
 
 async def drain(request: Request) -> None:

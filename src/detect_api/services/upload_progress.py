@@ -42,5 +42,8 @@ def paused(received: int, expected: int | None) -> UploadProgress:
     """The progress of an upload that nobody sends bytes for at the moment."""
     progress = min(1.0, received / expected) if expected else 0.0
     message = f"Upload paused at {megabytes(received, 1)}MB"
-    message += f" ({progress:.0%})" if expected else ""
+    if received == expected:
+        message = "Uploaded. Storage is putting the parts together."
+    elif expected:
+        message += f" ({progress:.0%})"
     return UploadProgress(progress, message, {"bytes_received": received, "bytes_total": expected})

@@ -63,6 +63,7 @@ MethodOverride = Annotated[
 
 
 @router.options("", status_code=204, summary="What this server does of tus")
+@router.options("/", status_code=204, include_in_schema=False)
 @router.options("/{job_id}", status_code=204, include_in_schema=False)
 async def options(parts: PartsDep) -> Response:
     return Response(
@@ -84,6 +85,7 @@ async def options(parts: PartsDep) -> Response:
     openapi_extra=_BODY,
     summary="Begin a resumable upload",
 )
+@router.post("/", status_code=201, dependencies=CHECKED, include_in_schema=False)
 async def create(
     request: Request,
     parts: PartsDep,
