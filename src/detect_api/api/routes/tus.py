@@ -42,7 +42,12 @@ CHECKED = [Depends(speaks_tus), Depends(may_upload)]
 
 _BODY = {
     "requestBody": {
-        "content": {tus.BODY_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {
+            tus.BODY_TYPE: {
+                "schema": {"type": "string", "format": "binary"},
+                "example": "(bytes of the video)",
+            }
+        },
     }
 }
 
