@@ -486,6 +486,11 @@ def aws_file(name: str) -> Any:
     [
         ("PutBucketCors", "CORSConfiguration", "cors.json"),
         ("PutBucketLifecycleConfiguration", "LifecycleConfiguration", "lifecycle.json"),
+        (
+            "PutBucketNotificationConfiguration",
+            "NotificationConfiguration",
+            "notification.json",
+        ),
     ],
 )
 def test_the_files_for_the_bucket_have_the_shape_that_s3_takes(
@@ -508,12 +513,25 @@ def test_the_policy_allows_what_the_service_calls() -> None:
         "create_multipart_upload": "s3:PutObject", "upload_part": "s3:PutObject",
         "complete_multipart_upload": "s3:PutObject", "delete_object": "s3:DeleteObject",
         "abort_multipart_upload": "s3:AbortMultipartUpload", "head_bucket": "s3:ListBucket",
-        "get_paginator": "s3:ListBucket",
+        "get_paginator": "s3:ListBucket", "list_parts": "s3:ListMultipartUploadParts",
+        "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+        "generate_presigned_url": "s3:PutObject",
     }  # fmt: skip
     assert called <= set(needs), "say here, in the policy and in its table what is new"
     allowed = {action for part in aws_file("policy.json")["Statement"] for action in part["Action"]}
     assert {needs[call] for call in called} <= allowed
     assert "s3:HeadObject" not in allowed  # there is no such action
+
+
+def test_the_policy_of_the_queue_allows_what_the_worker_calls() -> None:
+    source = (SOURCES / "jobs" / "s3_queue.py").read_text("utf-8")
+    called = set(re.findall(r"client\.([a-z_]+)\(", source))
+    needs = {"receive_message": "sqs:ReceiveMessage", "delete_message": "sqs:DeleteMessage"}
+    (part,) = aws_file("events-policy.json")["Statement"]
+    assert {needs[call] for call in called} == set(part["Action"])
+    (configuration,) = aws_file("notification.json")["QueueConfigurations"]
+    (sending,) = aws_file("queue-policy.json")["Statement"]
+    assert configuration["QueueArn"] == part["Resource"] == sending["Resource"]
 
 
 # -- what a reader is told to type ----------------------------------------------------------
@@ -587,6 +605,16 @@ def test_the_python_example_works(stack: Stack, folder: Path, document: str) -> 
     assert "Processed 8/8 frames (1 unique plates" in ran.stdout or "uploaded" in ran.stdout
     if document == "docs/AWS_S3_INTEGRATION.md":
         assert TEXT in ran.stdout
+
+
+def test_the_example_in_parts_works(stack: Stack, folder: Path) -> None:
+    text = read("docs/AWS_S3_INTEGRATION.md")
+    (example,) = [b.text for b in blocks(text) if b.note == "run: parts"]
+    ran = run_there(
+        folder, sys.executable, "-c", example.replace("http://localhost:8000", stack.api_url)
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"part 1 of 1\nuploaded videos/\d{8}_\d{6}_[0-9a-f]{8}\.mp4\n", ran.stdout)
 
 
 # -- test_s3_upload.py ----------------------------------------------------------------------

@@ -70,9 +70,34 @@ class Settings(BaseSettings):
     s3_use_accelerate: bool = Field(
         False, description="Sign uploads for S3 Transfer Acceleration (AWS only)."
     )
+    s3_events_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Token with which the bucket's events are taken at POST /events/s3. Unset: "
+        "none are.",
+    )
+    s3_events_queue_url: str | None = Field(
+        None, description="SQS queue with the bucket's events; workers ask it for them."
+    )
+    s3_events_endpoint_url: str | None = Field(
+        None, description="Endpoint of an SQS other than AWS."
+    )
 
     max_file_size: int = Field(
         524288000, ge=1, description="Largest video in bytes, by POST form or through the API."
+    )
+    max_multipart_size: int = Field(
+        5497558138880,
+        ge=1,
+        le=10_000 * 5 * 1024 * MIB,
+        description="Largest video in bytes that is uploaded straight to S3 in parts.",
+    )
+    multipart_expiration: int = Field(
+        604800,
+        ge=60,
+        le=365 * 86400,
+        description="Seconds without a newly signed part after which an unfinished upload in parts "
+        "is dropped.",
     )
     chunk_size: int = Field(
         1048576,
@@ -109,6 +134,24 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         0, ge=0, le=256, description="Threads for inference in each worker; 0: cores / WORKERS - 1."
     )
+    worker_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535 - 256,
+        description="Port on which a worker tells its metrics; the second of 'serve' takes the "
+        "next one, and so on. 0: none.",
+    )
+    cloudwatch_metrics_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="Write the metrics to standard output so often, in CloudWatch's embedded "
+        "metric format. 0: never.",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="Where to send OpenTelemetry traces, by OTLP over HTTP; unset: nowhere.",
+    )
     device: str = Field("CPU", description="Device for inference, as OpenVINO names it.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_file: Path | None = Field(None, description="Also write the log, as JSON lines, here.")
@@ -143,7 +186,8 @@ class Settings(BaseSettings):
     @field_validator(
         "enable_s3", "s3_bucket_name", "s3_endpoint_url", "s3_public_endpoint_url",
         "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "database_url",
-        "log_file", mode="before",
+        "s3_events_token", "s3_events_queue_url", "s3_events_endpoint_url", "log_file",
+        "otel_exporter_otlp_endpoint", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

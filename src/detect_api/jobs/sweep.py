@@ -16,11 +16,13 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from detect_api.core.errors import StorageError
+from detect_api.core.worker_metrics import WorkerMetrics
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal, TusUpload
-from detect_api.jobs import queue, states
+from detect_api.jobs import multipart, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
+from detect_api.jobs.reconcile import reconcile
 from detect_api.jobs.resumable_sweep import sweep_resumable
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectStore
@@ -91,10 +93,14 @@ def sweep(shop: Workshop) -> bool:
     """
     if not _take_lease(shop.sessions):
         return False
-    _requeue(shop.sessions)
+    _requeue(shop.sessions, shop.metrics)
     _end_broken_uploads(shop.sessions, shop.store)
     sweep_resumable(shop.sessions, shop.store)
-    _expire(shop.sessions, shop.store)
+    limit = shop.settings.max_file_size
+    reconcile(shop.sessions, shop.store, limit)
+    _expire(shop.sessions, shop.store, limit)
+    multipart.abort_ended(shop.sessions, shop.store)
+    multipart.abort_orphans(shop.sessions, shop.store, shop.settings)
     _remove(shop)
     _forget(shop.sessions)
     with shop.sessions.begin() as session:
@@ -115,7 +121,7 @@ def _take_lease(sessions: SessionFactory) -> bool:
     return taken is not None
 
 
-def _requeue(sessions: SessionFactory) -> None:
+def _requeue(sessions: SessionFactory, metrics: WorkerMetrics) -> None:
     """Gives tasks of dead workers to others, and queues again what no queue entry stands for."""
     with sessions.begin() as session:
         for queue_id in session.scalars(_STALLED, {"seconds": STALLED_SECONDS}).all():
@@ -126,18 +132,22 @@ def _requeue(sessions: SessionFactory) -> None:
                 if not isinstance(error.orig, psycopg.errors.RaiseException):
                     raise
                 continue  # its worker was not dead after all and has just ended the task
+            metrics.swept.labels("dead worker's task").inc()
             log.warning("task_requeued", queue_id=queue_id)
     with sessions.begin() as session:
         limit = {"limit": _LIMIT}
         for row in session.execute(_LOST_PLANS, limit).all():
+            metrics.swept.labels("lost task").inc()
             log.warning("plan_was_lost", job_id=str(row.id))
             queue.defer_plan(session, row.id, row.attempt, image=row.type == "image")
         for row in session.execute(_LOST_SEGMENTS, limit).all():
+            metrics.swept.labels("lost task").inc()
             log.warning("segment_was_lost", job_id=str(row.id), segment=row.segment)
             queue.defer_segment(
                 session, row.id, row.attempt, row.segment, image=row.type == "image"
             )
         for row in session.execute(_LOST_MERGES, limit).all():
+            metrics.swept.labels("lost task").inc()
             log.warning("merge_was_lost", job_id=str(row.id))
             queue.defer_merge(session, row.id, row.attempt, image=row.type == "image")
 
@@ -190,37 +200,29 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
             )
 
 
-def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
-    """Ends pre-signed uploads whose time is over, unless the object came after all."""
+def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
+    """Ends uploads to S3 whose time is over, unless the object came after all.
+
+    Signing parts moves an upload's time on: it is looked at again in the statement that ends it.
+    """
+    before = datetime.now(UTC) - timedelta(seconds=60)
     with sessions() as session:
         late = session.scalars(
             select(Job)
-            .where(
-                Job.status == states.AWAITING_UPLOAD,
-                Job.expires_at < datetime.now(UTC) - timedelta(seconds=60),
-            )
+            .where(Job.status == states.AWAITING_UPLOAD, Job.expires_at < before)
             .limit(_LIMIT)
         ).all()
     for job in late:
         try:
-            look_for_upload(sessions, store, job)
+            look_for_upload(sessions, store, job, limit)
         except StorageError as error:
             log.warning("expiry_postponed", job_id=str(job.id), detail=error.detail)
             continue
+        message = "The pre-signed URL expired before a file was uploaded."
+        if multipart.in_parts(job):
+            message = "The upload was given up: no part was asked for in a long time."
         with sessions.begin() as session:
-            expired = session.execute(
-                update(Job)
-                .where(Job.id == job.id, Job.status == states.AWAITING_UPLOAD)
-                .values(
-                    status=states.EXPIRED,
-                    message="The pre-signed URL expired before a file was uploaded.",
-                    completed_at=func.now(),
-                    updated_at=func.now(),
-                )
-                .returning(Job.id)
-            ).first()
-            if expired is not None:
-                states.add_event(session, job.id, states.EXPIRED, {})
+            multipart.expire(session, job.id, message, before=before)
 
 
 def _remove(shop: Workshop) -> None:
@@ -240,10 +242,7 @@ def _remove(shop: Workshop) -> None:
         ).all()
     try:
         for removal in removals:
-            if removal.prefix.endswith("/"):
-                shop.store.delete_prefix(removal.prefix)
-            else:
-                shop.store.delete(removal.prefix)
+            multipart.carry_out(shop.store, removal)
             if removal.keep_until < now:
                 with shop.sessions.begin() as session:
                     session.execute(delete(Removal).where(Removal.id == removal.id))

@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, Gone, InvalidRequest, NotFound
 from detect_api.core.ids import extension_of
+from detect_api.core.limits import check_size
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, TusUpload
 from detect_api.jobs import resumable, states
 from detect_api.jobs.resumable_sweep import drop
 from detect_api.services import job_service, upload_progress
-from detect_api.services.limits import check_size
 from detect_api.services.s3_service import metadata_value
 from detect_api.services.upload_service import check_type
 from detect_api.storage.base import ObjectStore

@@ -24,11 +24,11 @@ from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
 from detect_api.core.errors import ChecksumMismatch, ObjectMissing, StorageError, TooLarge
+from detect_api.core.limits import check_size
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, TusUpload
 from detect_api.jobs import resumable, states
 from detect_api.services import tus_service, upload_progress
-from detect_api.services.limits import check_size
 from detect_api.storage.base import ObjectStore, PartialUpload
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from detect_api.services.limits import megabytes
+from detect_api.core.limits import megabytes
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from detect_api.api.schemas.plates import PlateList, Result
 from detect_api.core.errors import Unavailable
 from detect_api.db.tables import Event
 from detect_api.db.tables import Job as JobRow
-from detect_api.jobs import states
+from detect_api.jobs import multipart, states
 from detect_api.jobs.views import job_view
 from detect_api.services import job_service, result_service
 
@@ -72,7 +72,11 @@ async def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
     if body is None:
         changes = kept.changes
         view = await run_in_threadpool(
-            job_service.current_view, parts.sessions, parts.store, job_id
+            job_service.current_view,
+            parts.sessions,
+            parts.store,
+            job_id,
+            max_file_size=parts.settings.max_file_size,
         )
         body = json.dumps(view, separators=(",", ":")).encode()
         processing = view.get("processing_job_id")
@@ -172,7 +176,12 @@ def _look(parts: Parts, job_id: uuid.UUID, last: int) -> tuple[dict[str, Any] | 
             .order_by(Event.id)
             .limit(_EVENTS_A_ROUND)
         ).all()
-        return job_view(job, processing), list(fresh)
+        view = job_view(job, processing)
+    if job_service.has_just_arrived(
+        parts.sessions, parts.store, job, max_file_size=parts.settings.max_file_size
+    ):
+        return _look(parts, job_id, last)
+    return view, list(fresh)
 
 
 @router.post(
@@ -183,7 +192,10 @@ def _look(parts: Parts, job_id: uuid.UUID, last: int) -> tuple[dict[str, Any] | 
 )
 def cancel(job_id: uuid.UUID, parts: PartsDep) -> Any:
     with parts.sessions.begin() as session:
-        return JSONResponse(job_service.cancel(session, job_id))
+        answer = job_service.cancel(session, job_id)
+    if answer["status"] == states.CANCELLED and answer["s3_key"] is not None:
+        multipart.carry_out_now(parts.sessions, parts.store, answer["s3_key"])
+    return JSONResponse(answer)
 
 
 @router.post(
