@@ -7,12 +7,17 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import api, multipart, processing, vision
+from bench import api, multipart, processing, tus, vision
 from bench.report import Report, say
 from detect_api.core.config import Settings
 from detect_api.local.stack import Stack
 
-PARTS = {"api": api.measure, "processing": processing.measure, "vision": vision.measure}
+PARTS = {
+    "api": api.measure,
+    "tus": tus.measure,
+    "processing": processing.measure,
+    "vision": vision.measure,
+}
 WHEN_NAMED = {"multipart": multipart.measure}
 """What takes too much disk to be run without being asked for."""
 

@@ -12,12 +12,13 @@ from fastapi.middleware.cors import CORSMiddleware
 from sqlalchemy.exc import SQLAlchemyError
 
 import detect_api
-from detect_api.api import problems
+from detect_api.api import problems, tus_protocol
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import events, health, jobs, page, plates, playback, uploads, video
+from detect_api.api.routes import events, health, jobs, page, plates, playback, tus, uploads, video
 from detect_api.api.schemas.base import Problem
+from detect_api.api.tus_protocol import TusHeaders
 from detect_api.core import tracing
 from detect_api.core.cloudwatch import tell_regularly
 from detect_api.core.config import Settings
@@ -96,17 +97,18 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (video, uploads, events, jobs, playback, plates, health):
+    for module in (tus, video, uploads, events, jobs, playback, plates, health):
         app.include_router(module.router)
     app.include_router(video.sample_router)
     app.include_router(page.make_router())
+    app.add_middleware(TusHeaders)
     if settings.cors_origin_list:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origin_list,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", *tus_protocol.EXPOSED],
         )
     app.add_middleware(RequestContext, metrics=parts.metrics, status=parts.broadcast.status)
     _describe_problems(app)

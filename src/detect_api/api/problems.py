@@ -37,7 +37,7 @@ def problem(
     """An RFC 9457 problem document."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": "Checksum Mismatch" if status == 460 else HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "code": code,

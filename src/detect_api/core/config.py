@@ -120,6 +120,13 @@ class Settings(BaseSettings):
         600, ge=1, description="Longest time that one upload through the API may take."
     )
 
+    tus_expiration: int = Field(
+        86400,
+        ge=60,
+        le=2592000,
+        description="Seconds without a byte after which a resumable upload (tus) is dropped.",
+    )
+
     database_url: str | None = Field(
         None, description="PostgreSQL, postgresql://…; unset: the embedded one in DATA_DIR."
     )

@@ -60,10 +60,17 @@ class Conflict(DetectApiError):
 
 
 class Gone(DetectApiError):
-    """The thing was there and has been deleted for good."""
+    """The thing was there and has ended; it does not come back."""
 
     status = 410
     code = "gone"
+
+
+class WrongVersion(DetectApiError):
+    """The client speaks no version of the protocol that the service speaks."""
+
+    status = 412
+    code = "wrong_version"
 
 
 class TooLarge(DetectApiError):
@@ -73,11 +80,32 @@ class TooLarge(DetectApiError):
     code = "too_large"
 
 
+class WrongMediaType(DetectApiError):
+    """The body is not of the type that the route takes."""
+
+    status = 415
+    code = "wrong_media_type"
+
+
 class Unprocessable(DetectApiError):
     """The request is well-formed but contradicts itself or an earlier one."""
 
     status = 422
     code = "unprocessable"
+
+
+class Locked(DetectApiError):
+    """Another request holds the thing and did not let go in time; trying again may help."""
+
+    status = 423
+    code = "locked"
+
+
+class ChecksumMismatch(DetectApiError):
+    """The bytes that arrived are not those that the client's checksum is of (tus' own status)."""
+
+    status = 460
+    code = "checksum_mismatch"
 
 
 class Unavailable(DetectApiError):

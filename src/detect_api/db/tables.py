@@ -100,6 +100,48 @@ class Job(Base):
     unread_found: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
 
+class TusUpload(Base):
+    """A resumable upload through the API, and what of it is safe in storage.
+
+    ``received`` bytes are: whole parts of ``part_size`` bytes in the store's multipart upload
+    ``multipart_id``, and behind them ``pieces``, objects of their own that become part of the
+    next one. ``holder`` is the request that may write, until ``held_until``; ``asked`` tells it
+    that another one waits. The row outlives its job until storage is clean, and the upload until
+    ``expires_at``, so that a client whose last answer was lost can still learn of its success.
+    """
+
+    __tablename__ = "tus_uploads"
+    __table_args__ = (Index("tus_uploads_expires_at_idx", "expires_at"),)
+
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    object_key: Mapped[str]
+    multipart_id: Mapped[str | None]
+    client_metadata: Mapped[str]
+    object_metadata: Mapped[dict[str, Any]]
+    length: Mapped[int | None] = mapped_column(BigInteger)
+    part_size: Mapped[int] = mapped_column(BigInteger)
+    received: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    pieces: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    holder: Mapped[uuid.UUID | None]
+    held_until: Mapped[datetime | None]
+    asked: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    finished: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TusPart(Base):
+    """A whole part of a resumable upload that the store has, as ``resume`` wants it named."""
+
+    __tablename__ = "tus_parts"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("tus_uploads.job_id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    name: Mapped[str]
+
+
 class Segment(Base):
     """One unit of work of a job. ``result`` is written once, when the segment is done."""
 

@@ -2,6 +2,7 @@
 
     upload:        awaiting_upload → uploaded | expired   (then the state of its processing job)
     video, image:  uploading → pending → processing → completed | failed | cancelled
+                   (a resumable upload that stands still: uploading → expired)
 
 A change of state is one statement that names the state it starts from, so that two processes
 can never both make it. Whoever loses raises Superseded and leaves everything as it is.

@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 from detect_api.core.errors import StorageError
 from detect_api.core.worker_metrics import WorkerMetrics
 from detect_api.db.session import SessionFactory
-from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
+from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal, TusUpload
 from detect_api.jobs import multipart, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.reconcile import reconcile
+from detect_api.jobs.resumable_sweep import sweep_resumable
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectStore
 
@@ -94,6 +95,7 @@ def sweep(shop: Workshop) -> bool:
         return False
     _requeue(shop.sessions, shop.metrics)
     _end_broken_uploads(shop.sessions, shop.store)
+    sweep_resumable(shop.sessions, shop.store)
     limit = shop.settings.max_file_size
     reconcile(shop.sessions, shop.store, limit)
     _expire(shop.sessions, shop.store, limit)
@@ -169,7 +171,14 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
     silent = datetime.now(UTC) - timedelta(seconds=UPLOAD_SILENCE_SECONDS)
     with sessions() as session:
         broken = session.scalars(
-            select(Job).where(Job.status == states.UPLOADING, Job.updated_at < silent).limit(_LIMIT)
+            select(Job)
+            .where(
+                Job.status == states.UPLOADING,
+                Job.updated_at < silent,
+                # What can be resumed may be silent for much longer.
+                ~select(TusUpload.job_id).where(TusUpload.job_id == Job.id).exists(),
+            )
+            .limit(_LIMIT)
         ).all()
     for job in broken:
         if job.multipart_id and job.object_key:

@@ -27,7 +27,7 @@ from detect_api.core.limits import check_size, megabytes
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, Removal
 from detect_api.jobs import queue, states
-from detect_api.services import idempotency
+from detect_api.services import idempotency, upload_progress
 from detect_api.services.s3_service import metadata_value
 from detect_api.storage.base import ObjectInfo, ObjectStore, PartialUpload
 
@@ -251,27 +251,16 @@ class Upload:
         cancelled or deleted.
         """
         speed = self.received / max(time.time() - self._started, 1e-3)
-        message = f"Uploading: {megabytes(self.received, 1)}MB"
-        progress, eta = 0.0, None
-        if self.expected:
-            progress = min(1.0, self.received / self.expected)
-            eta = max(0.0, (self.expected - self.received) / speed) if speed else None
-            message += f" ({progress:.0%}) at {megabytes(int(speed), 1)}MB/s"
-            message += f" - ETA: {eta:.0f}s" if eta is not None else ""
+        now = upload_progress.arriving(self.received, self.expected, speed)
         with self.sessions.begin() as session:
             changed = session.execute(
                 update(Job)
                 .where(Job.id == self.job_id, Job.status == states.UPLOADING)
                 .values(
-                    progress=progress,
-                    message=message,
+                    progress=now.progress,
+                    message=now.message,
+                    upload=now.upload,
                     updated_at=func.now(),
-                    upload={
-                        "bytes_received": self.received,
-                        "bytes_total": self.expected,
-                        "bytes_per_second": round(speed),
-                        "eta_seconds": None if eta is None else round(eta, 1),
-                    },
                 )
                 .returning(Job.id)
             ).first()

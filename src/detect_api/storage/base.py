@@ -5,6 +5,7 @@ Two stores stand behind it: ``s3.py`` and, where there is no S3, ``directory.py`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
@@ -27,10 +28,13 @@ class PartialUpload(Protocol):
 
     @property
     def id(self) -> str:
-        """Names the upload for ``ObjectStore.abort``; "" if there is nothing to abort."""
+        """Names the upload for ``resume`` and ``abort``; "" if there is nothing to abort."""
 
-    def add_part(self, body: BinaryIO, size: int) -> None:
-        """Appends ``size`` bytes, read from the start of ``body``. Parts come in order."""
+    def add_part(self, body: BinaryIO, size: int) -> str:
+        """Appends ``size`` bytes, read from the start of ``body``. Parts come in order.
+
+        Returns what names the part for ``ObjectStore.resume``.
+        """
 
     def complete(self) -> ObjectInfo:
         """Makes the object appear, whole, under its key."""
@@ -64,6 +68,26 @@ class ObjectStore(Protocol):
 
     def begin(self, key: str, content_type: str, metadata: dict[str, str]) -> PartialUpload:
         """Starts an object of unknown size. ASCII metadata only."""
+
+    def put_file(self, key: str, body: BinaryIO, size: int, content_type: str) -> None:
+        """Writes ``size`` bytes, read from the start of ``body``, as an object in one piece."""
+
+    def resume(
+        self,
+        key: str,
+        content_type: str,
+        metadata: dict[str, str],
+        upload_id: str,
+        *,
+        parts: Sequence[str],
+        size: int,
+    ) -> PartialUpload:
+        """Goes on with an upload that another process began, after its first ``parts``.
+
+        These hold ``size`` bytes. A part that was sent after them is replaced by the next one.
+        Talks to nobody: that the upload is gone shows when a part is added or it is completed,
+        which then raise ObjectMissing.
+        """
 
     def abort(self, key: str, upload_id: str) -> None:
         """Forgets the parts of an upload whose process died. Unknown ids are no error."""

@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,17 +63,36 @@ class DirectoryStore:
             raise ObjectMissing(f"There is no object '{key}' in storage.") from None
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
+        self.put_file(key, BytesIO(body), len(body), content_type)
+
+    def put_file(self, key: str, body: BinaryIO, size: int, content_type: str) -> None:
         upload = self.begin(key, content_type, {})
         try:
-            upload.append(body)
+            upload.add_part(body, size)
             upload.complete()
         finally:
             upload.abort()
 
     def begin(self, key: str, content_type: str, metadata: dict[str, str]) -> DirectoryUpload:
         about: dict[str, object] = {"content_type": content_type, "metadata": metadata}
+        upload_id = uuid.uuid4().hex
         with _disk_errors():
-            return DirectoryUpload(self, key, about, uuid.uuid4().hex)
+            self.part_path(upload_id).touch()
+        return DirectoryUpload(self, key, about, upload_id)
+
+    def resume(
+        self,
+        key: str,
+        content_type: str,
+        metadata: dict[str, str],
+        upload_id: str,
+        *,
+        parts: Sequence[str],
+        size: int,
+    ) -> DirectoryUpload:
+        del parts
+        about: dict[str, object] = {"content_type": content_type, "metadata": metadata}
+        return DirectoryUpload(self, key, about, uuid.UUID(upload_id).hex, size)
 
     def abort(self, key: str, upload_id: str) -> None:
         del key
@@ -145,43 +165,64 @@ class DirectoryStore:
 
 
 class DirectoryUpload:
-    """A file that grows part by part beside the objects."""
+    """A file that grows part by part beside the objects.
+
+    It is opened for each part, by its name: a process that was frozen and wakes up after the
+    upload was completed elsewhere finds no file to write to.
+    """
 
     def __init__(
-        self, store: DirectoryStore, key: str, about: dict[str, object], upload_id: str
+        self,
+        store: DirectoryStore,
+        key: str,
+        about: dict[str, object],
+        upload_id: str,
+        size: int = 0,
     ) -> None:
         self.id = upload_id
         self._store = store
         self._key = key
         self._about = about
-        self._file = store.part_path(upload_id).open("wb", buffering=0)
+        self._size = size
 
-    def append(self, data: bytes) -> None:
-        """Appends bytes."""
-        with _disk_errors():
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) or 0 :]
-
-    def add_part(self, body: BinaryIO, size: int) -> None:
-        body.seek(0)
-        left = size
-        while left:
-            piece = body.read(min(_PIECE, left))
-            if not piece:
-                raise StorageError("A part of the upload ended early.")
-            self.append(piece)
-            left -= len(piece)
+    def add_part(self, body: BinaryIO, size: int) -> str:
+        with _disk_errors(), self._open() as file:
+            file.seek(self._size)
+            for piece in _pieces(body, size):
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) or 0 :]
+            # Whoever resumes the upload relies on the part, also after a loss of power.
+            os.fsync(file.fileno())
+        self._size += size
+        return ""
 
     def complete(self) -> ObjectInfo:
-        with _disk_errors():
-            os.fsync(self._file.fileno())
-            self._file.close()
+        with _disk_errors(), self._open() as file:
+            # A part that was written and did not count may lie behind the last one.
+            file.truncate(self._size)
+            os.fsync(file.fileno())
         return self._store.publish(self._key, self._store.part_path(self.id), self._about)
 
     def abort(self) -> None:
-        self._file.close()
-        self._store.part_path(self.id).unlink(missing_ok=True)
+        self._store.abort(self._key, self.id)
+
+    def _open(self) -> FileIO:
+        try:
+            return FileIO(self._store.part_path(self.id), "r+b")
+        except FileNotFoundError:
+            raise ObjectMissing(f"There is no upload of '{self._key}' in storage.") from None
+
+
+def _pieces(body: BinaryIO, size: int) -> Iterator[bytes]:
+    body.seek(0)
+    left = size
+    while left:
+        piece = body.read(min(_PIECE, left))
+        if not piece:
+            raise StorageError("A part of the upload ended early.")
+        yield piece
+        left -= len(piece)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -81,6 +81,8 @@ def translated(key: str = "") -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _MISSING:
             raise ObjectMissing(f"There is no object '{key}' in storage.") from None
+        if code == "NoSuchUpload":
+            raise ObjectMissing(f"There is no upload of '{key}' in storage.") from None
         if code in _CHANGED:
             raise ObjectChanged(f"The object '{key}' was overwritten while in use.") from None
         if code in _DENIED:
@@ -151,6 +153,17 @@ class S3Store:
         with translated(key):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
+    def put_file(self, key: str, body: BinaryIO, size: int, content_type: str) -> None:
+        body.seek(0)
+        with translated(key):
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=_SmallReads(body),  # type: ignore[arg-type]
+                ContentLength=size,
+                ContentType=content_type,
+            )
+
     def begin(self, key: str, content_type: str, metadata: dict[str, str]) -> S3Upload:
         with translated(key):
             answer = self.client.create_multipart_upload(
@@ -158,15 +171,22 @@ class S3Store:
             )
         return S3Upload(self, key, answer["UploadId"])
 
+    def resume(
+        self,
+        key: str,
+        content_type: str,
+        metadata: dict[str, str],
+        upload_id: str,
+        *,
+        parts: Sequence[str],
+        size: int,
+    ) -> S3Upload:
+        del content_type, metadata, size  # the store knows them since the upload began
+        return S3Upload(self, key, upload_id, parts)
+
     def abort(self, key: str, upload_id: str) -> None:
-        try:
-            with translated(key):
-                self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
-        except StorageError as error:
-            if "NoSuchUpload" not in error.detail:
-                raise
-        except ObjectMissing:
-            return
+        with suppress(ObjectMissing), translated(key):
+            self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
 
     def delete(self, key: str) -> bool:
         try:
@@ -228,13 +248,15 @@ class _SmallReads:
 class S3Upload:
     """A multipart upload in progress."""
 
-    def __init__(self, store: S3Store, key: str, upload_id: str) -> None:
+    def __init__(self, store: S3Store, key: str, upload_id: str, parts: Sequence[str] = ()) -> None:
         self._store = store
         self._key = key
-        self._parts: list[CompletedPartTypeDef] = []
+        self._parts: list[CompletedPartTypeDef] = [
+            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(parts, 1)
+        ]
         self.id = upload_id
 
-    def add_part(self, body: BinaryIO, size: int) -> None:
+    def add_part(self, body: BinaryIO, size: int) -> str:
         number = len(self._parts) + 1
         body.seek(0)
         with translated(self._key):
@@ -247,6 +269,7 @@ class S3Upload:
                 ContentLength=size,
             )
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+        return answer["ETag"]
 
     def complete(self) -> ObjectInfo:
         with translated(self._key):

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 import detect_api
+from detect_api.api import tus_protocol
 from detect_api.api.deps import Parts, PartsDep
 from detect_api.api.schemas.service import ClientConfig, Health, Readiness
 from detect_api.core.errors import StorageError
@@ -94,7 +95,12 @@ def config(parts: PartsDep) -> Any:
             "version": detect_api.__version__,
             "s3_enabled": parts.s3 is not None,
             "s3_detail": parts.s3_problem,
-            "upload_methods": ["s3", "s3-multipart", "api"] if parts.s3 is not None else ["api"],
+            "upload_methods": [
+                *(["s3", "s3-multipart"] if parts.s3 is not None else []),
+                "api",
+                "tus",
+            ],
+            "tus_url": tus_protocol.PATH,
             "max_file_size": settings.max_file_size,
             "max_multipart_size": settings.max_multipart_size,
             "multipart_threshold": THRESHOLD,

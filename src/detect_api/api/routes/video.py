@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 
-from detect_api.api.deps import IdempotencyKey, PartsDep
+from detect_api.api.deps import IdempotencyKey, PartsDep, may_upload
 from detect_api.api.receive import FormUpload
 from detect_api.api.schemas.base import problems
 from detect_api.api.schemas.video import (
@@ -103,6 +103,7 @@ def process_s3(
 @router.post(
     "/upload/async",
     response_model=JobCreated,
+    dependencies=[Depends(may_upload)],
     responses=problems(400, 408, 409, 413, 422, 503),
     openapi_extra=UPLOAD_FORM,
     summary="Upload a video through the API and process it",

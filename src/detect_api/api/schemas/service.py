@@ -50,6 +50,7 @@ class ClientConfig(Response):
     s3_enabled: bool
     s3_detail: str | None
     upload_methods: list[str]
+    tus_url: str
     max_file_size: int
     max_multipart_size: int
     multipart_threshold: int
@@ -66,7 +67,8 @@ class ClientConfig(Response):
                 "version": "0.1.0",
                 "s3_enabled": True,
                 "s3_detail": None,
-                "upload_methods": ["s3", "s3-multipart", "api"],
+                "upload_methods": ["s3", "s3-multipart", "api", "tus"],
+                "tus_url": "/uploads/tus",
                 "max_file_size": 524288000,
                 "max_multipart_size": 5497558138880,
                 "multipart_threshold": 104857600,

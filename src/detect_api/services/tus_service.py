@@ -1,0 +1,162 @@
+"""Resumable uploads (tus): beginning one, looking at it, ending it early."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from detect_api.core.config import Settings
+from detect_api.core.errors import Conflict, Gone, InvalidRequest, NotFound
+from detect_api.core.ids import extension_of
+from detect_api.core.limits import check_size
+from detect_api.db.session import SessionFactory
+from detect_api.db.tables import Job, TusUpload
+from detect_api.jobs import resumable, states
+from detect_api.jobs.resumable_sweep import drop
+from detect_api.services import job_service, upload_progress
+from detect_api.services.s3_service import metadata_value
+from detect_api.services.upload_service import check_type
+from detect_api.storage.base import ObjectStore
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """What a client says of a file that it is going to send.
+
+    ``length`` is None where the client does not know it yet; ``client_metadata`` is the header
+    as it came, for the client to read back.
+    """
+
+    job_id: uuid.UUID
+    filename: str
+    content_type: str
+    length: int | None
+    parameters: dict[str, Any]
+    client_metadata: str
+
+
+def limit(settings: Settings) -> int:
+    """The largest file: what passes through the API is held to MAX_FILE_SIZE in every mode."""
+    return settings.max_file_size
+
+
+def expiry(settings: Settings) -> datetime:
+    """When an upload expires whose last byte came now."""
+    return datetime.now(UTC) + timedelta(seconds=settings.tus_expiration)
+
+
+def check_length(settings: Settings, length: int) -> None:
+    """Raises InvalidRequest for an empty file and TooLarge for one over the limit."""
+    if length == 0:
+        raise InvalidRequest(
+            "The file is empty: choose a file that has content.", code="empty_file"
+        )
+    check_size(length, limit(settings))
+
+
+def create(
+    session: Session, settings: Settings, store: ObjectStore, new: NewUpload
+) -> dict[str, str]:
+    """Creates the job and the upload, in one transaction; storage is not asked for anything yet.
+
+    Raises InvalidRequest, TooLarge, and Conflict if the job's id is taken.
+    """
+    kind = check_type(new.filename, new.content_type, image=False)
+    if new.length is not None:
+        check_length(settings, new.length)
+    now = datetime.now(UTC)
+    key = (
+        f"{settings.s3_video_prefix}{now:%Y%m%d_%H%M%S}_"
+        f"{str(new.job_id)[:8]}{extension_of(new.filename)}"
+    )
+    shown = upload_progress.paused(0, new.length)
+    try:
+        session.add(
+            Job(
+                id=new.job_id,
+                type="video",
+                status=states.UPLOADING,
+                message="Waiting for the first byte.",
+                filename=new.filename,
+                content_type=kind,
+                file_size=new.length,
+                object_key=key,
+                parameters=new.parameters,
+                upload=shown.upload,
+            )
+        )
+        session.add(
+            TusUpload(
+                job_id=new.job_id,
+                object_key=key,
+                client_metadata=new.client_metadata,
+                object_metadata={
+                    "original-filename": metadata_value(new.filename),
+                    "job-id": str(new.job_id),
+                },
+                length=new.length,
+                part_size=store.part_size,
+                expires_at=now + timedelta(seconds=settings.tus_expiration),
+            )
+        )
+        session.flush()
+    except IntegrityError:
+        raise Conflict(
+            f"There is a job {new.job_id} already: choose another job_id.", code="job_id_taken"
+        ) from None
+    return {"job_id": str(new.job_id)}
+
+
+def find(session: Session, job_id: uuid.UUID) -> TusUpload:
+    """The upload, also one that is finished. Raises NotFound, and Gone if it was ended early."""
+    upload, job = session.get(TusUpload, job_id), session.get(Job, job_id)
+    if upload and job and (upload.finished or job.status == states.UPLOADING):
+        return upload
+    ended = job is not None and job.object_etag is None and job.status in states.FINISHED
+    if upload is None and not ended:
+        raise NotFound(f"There is no upload {job_id}: begin a new one.", code="upload_not_found")
+    raise Gone(
+        f"The upload {job_id} was cancelled, deleted or has expired: begin a new one.",
+        code="upload_gone",
+    )
+
+
+def take(sessions: SessionFactory, job_id: uuid.UUID, holder: uuid.UUID) -> TusUpload | None:
+    """The upload, for this holder to write to; None while another request holds it.
+
+    That one is asked to let go. A finished upload is returned as it is. Raises NotFound, Gone.
+    """
+    with sessions.begin() as session:
+        upload = find(session, job_id)
+        if upload.finished:
+            return upload
+        if not resumable.take(session, job_id, holder):
+            return None
+        session.refresh(upload)
+        return upload
+
+
+def release(sessions: SessionFactory, upload: TusUpload, holder: uuid.UUID) -> None:
+    """Lets others write to the upload."""
+    with sessions.begin() as session:
+        resumable.release(session, upload.job_id, holder)
+
+
+def terminate(sessions: SessionFactory, store: ObjectStore, upload: TusUpload) -> None:
+    """Ends an upload that the caller holds: its job is cancelled and its bytes are dropped.
+
+    Raises Conflict for one that is finished, StorageError if the bytes are left to the sweep.
+    """
+    if upload.finished:
+        raise Conflict(
+            f"The upload is finished: delete its job with DELETE /jobs/{upload.job_id}.",
+            code="upload_finished",
+        )
+    with sessions.begin() as session:
+        job_service.cancel(session, upload.job_id)
+    drop(sessions, store, upload.job_id)
