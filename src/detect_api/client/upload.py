@@ -44,6 +44,12 @@ def upload(
     Interrupted, killed or cut off, a large upload goes on where it was when it is called again.
     """
     video = VideoFile.at(path)
+    if options.parameters and not options.auto_process:
+        raise ClientError(
+            "Parameters say how a video is read, and this one is only to be uploaded: give them "
+            "when you have it processed.",
+            code="usage",
+        )
     config = yield from routes.config()
     method = options.method or choose(config, video.size)
     if method in ("tus", "api"):
