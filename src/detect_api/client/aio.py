@@ -11,7 +11,7 @@ import httpx
 
 from detect_api.client import pictures, routes, upload
 from detect_api.client.errors import ClientError, refusal
-from detect_api.client.events import FINISHED, SILENCE, Event, Following
+from detect_api.client.events import FINISHED, Event, Following
 from detect_api.client.flow import Json
 from detect_api.client.memory import state_folder
 from detect_api.client.options import Options, Upload, UploadOptions
@@ -175,7 +175,7 @@ class AsyncClient:
     async def _events(self, following: Following) -> AsyncIterator[Event]:
         headers = following.headers()
         async with self._tasks.api.stream(
-            "GET", following.url, headers=headers, timeout=SILENCE
+            "GET", following.url, headers=headers, timeout=following.timeout()
         ) as answer:
             if answer.status_code >= 400:
                 await answer.aread()

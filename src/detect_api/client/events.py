@@ -11,7 +11,7 @@ from detect_api.client.errors import ClientError, silence
 from detect_api.client.flow import Json, Patience
 
 FINISHED = ("completed", "failed", "cancelled", "expired")
-SILENCE = httpx.Timeout(60.0, connect=10.0)
+SILENCE_SECONDS = 60.0
 """The server says something every 15 s; longer silence is a broken connection."""
 
 Event = tuple[str, Json]
@@ -38,9 +38,16 @@ class Following:
         self._fields = {}
         return {"Last-Event-ID": self._last} if self._last else {}
 
+    def timeout(self) -> httpx.Timeout:
+        """How long the next request may be silent."""
+        if self._end is None:
+            return httpx.Timeout(SILENCE_SECONDS, connect=10.0)
+        left = max(0.05, self._end - time.monotonic())
+        return httpx.Timeout(min(SILENCE_SECONDS, left), connect=min(10.0, left))
+
     def feed(self, line: str) -> Event | None:
         """The event that this line ends, if it does. Raises ClientError when time is up."""
-        if self._end is not None and time.monotonic() > self._end:
+        if self._end is not None and time.monotonic() >= self._end:
             raise self.late()
         name, _, value = line.partition(": ")
         if line:
@@ -59,8 +66,8 @@ class Following:
         Raises ClientError when it is not worth it: the server refused, or stays away.
         """
         problem = silence(error) if isinstance(error, httpx.HTTPError) else error
-        if problem.code == "timeout":
-            raise problem
+        if self._end is not None and time.monotonic() >= self._end:
+            raise self.late() from error
         self._broken += 1
         if problem.refused or self._broken >= self._patience.tries:
             raise ClientError(
@@ -70,8 +77,6 @@ class Following:
                 status=problem.status,
                 request_id=problem.request_id,
             ) from error
-        if self._end is not None and time.monotonic() > self._end:
-            raise self.late() from error
         return self._patience.pause(self._broken)
 
     def late(self) -> ClientError:

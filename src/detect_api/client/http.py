@@ -11,7 +11,7 @@ import httpx
 
 from detect_api.client import pictures, routes, upload
 from detect_api.client.errors import ClientError, refusal
-from detect_api.client.events import FINISHED, SILENCE, Event, Following
+from detect_api.client.events import FINISHED, Event, Following
 from detect_api.client.flow import Json
 from detect_api.client.memory import state_folder
 from detect_api.client.options import Options, Upload, UploadOptions
@@ -191,7 +191,7 @@ class Client:
     def _events(self, following: Following) -> Iterator[Event]:
         headers = following.headers()
         with self._threads.api.stream(
-            "GET", following.url, headers=headers, timeout=SILENCE
+            "GET", following.url, headers=headers, timeout=following.timeout()
         ) as answer:
             if answer.status_code >= 400:
                 answer.read()
