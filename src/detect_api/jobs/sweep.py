@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
-from detect_api.jobs import queue, states
+from detect_api.jobs import multipart, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.workshop import Workshop
@@ -93,6 +93,8 @@ def sweep(shop: Workshop) -> bool:
     _requeue(shop.sessions)
     _end_broken_uploads(shop.sessions, shop.store)
     _expire(shop.sessions, shop.store)
+    multipart.abort_ended(shop.sessions, shop.store)
+    multipart.abort_orphans(shop.sessions, shop.store, shop.settings)
     _remove(shop)
     _forget(shop.sessions)
     with shop.sessions.begin() as session:
@@ -182,14 +184,15 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
 
 
 def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
-    """Ends pre-signed uploads whose time is over, unless the object came after all."""
+    """Ends uploads to S3 whose time is over, unless the object came after all.
+
+    Signing parts moves an upload's time on: it is looked at again in the statement that ends it.
+    """
+    before = datetime.now(UTC) - timedelta(seconds=60)
     with sessions() as session:
         late = session.scalars(
             select(Job)
-            .where(
-                Job.status == states.AWAITING_UPLOAD,
-                Job.expires_at < datetime.now(UTC) - timedelta(seconds=60),
-            )
+            .where(Job.status == states.AWAITING_UPLOAD, Job.expires_at < before)
             .limit(_LIMIT)
         ).all()
     for job in late:
@@ -198,20 +201,11 @@ def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
         except StorageError as error:
             log.warning("expiry_postponed", job_id=str(job.id), detail=error.detail)
             continue
+        message = "The pre-signed URL expired before a file was uploaded."
+        if multipart.in_parts(job):
+            message = "The upload was given up: no part was asked for in a long time."
         with sessions.begin() as session:
-            expired = session.execute(
-                update(Job)
-                .where(Job.id == job.id, Job.status == states.AWAITING_UPLOAD)
-                .values(
-                    status=states.EXPIRED,
-                    message="The pre-signed URL expired before a file was uploaded.",
-                    completed_at=func.now(),
-                    updated_at=func.now(),
-                )
-                .returning(Job.id)
-            ).first()
-            if expired is not None:
-                states.add_event(session, job.id, states.EXPIRED, {})
+            multipart.expire(session, job.id, message, before=before)
 
 
 def _remove(shop: Workshop) -> None:
@@ -231,10 +225,7 @@ def _remove(shop: Workshop) -> None:
         ).all()
     try:
         for removal in removals:
-            if removal.prefix.endswith("/"):
-                shop.store.delete_prefix(removal.prefix)
-            else:
-                shop.store.delete(removal.prefix)
+            multipart.carry_out(shop.store, removal)
             if removal.keep_until < now:
                 with shop.sessions.begin() as session:
                     session.execute(delete(Removal).where(Removal.id == removal.id))

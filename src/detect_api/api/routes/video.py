@@ -76,9 +76,10 @@ def process_s3(
     with parts.sessions.begin() as session:
         # The answer to a repeated request must not depend on what became of the video since.
         known = idempotency.first_answer(session, route, idempotency_key, print_)
+        limit = s3_service.size_limit(session, parts.settings, body.s3_key)
     if known is not None:
         return JSONResponse(known)
-    found = s3_service.uploaded_video(parts.settings, parts.store, body.s3_key)
+    found = s3_service.uploaded_video(parts.settings, parts.store, body.s3_key, limit)
     parameters = body.model_dump(exclude={"s3_key"})
     with parts.sessions.begin() as session:
         answer = idempotency.once(
