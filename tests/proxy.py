@@ -67,7 +67,7 @@ class Proxy:
             except OSError:
                 return
             if not self.open:
-                _reset(client)
+                client.close()
                 continue
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
@@ -75,7 +75,7 @@ class Proxy:
         try:
             server = socket.create_connection(self._target, timeout=60)
         except OSError:
-            _reset(client)
+            client.close()
             return
         server.settimeout(None)
         pair = (client, server)

@@ -234,7 +234,7 @@ from detect_api.client import Client
 url, state, video = sys.argv[1:]
 from pathlib import Path
 with Client(url, state=Path(state)) as client:
-    client.upload(video, auto_process=False)
+    client.upload(video, auto_process=False, parallel=1)
 """
 
 
