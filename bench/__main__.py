@@ -7,12 +7,17 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import api, processing, vision
+from bench import api, processing, transfer, vision
 from bench.report import Report, say
 from detect_api.core.config import Settings
 from detect_api.local.stack import Stack
 
-PARTS = {"api": api.measure, "processing": processing.measure, "vision": vision.measure}
+PARTS = {
+    "api": api.measure,
+    "transfer": transfer.measure,
+    "processing": processing.measure,
+    "vision": vision.measure,
+}
 
 
 def main() -> None:
