@@ -1,142 +1,160 @@
-"""A TCP proxy that does to connections what bad lines do."""
+"""A bad line: a TCP proxy that drops connections after so many bytes, damages or slows them."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+_RESET = struct.pack("ii", 1, 0)
+_WAIT_SECONDS = 120.0
 
-class Proxy:
-    """Passes bytes between its own port and a server, until told to do harm.
 
-    ``cut_after`` is a list of byte counts: each new connection takes one and is cut when the
-    client has sent so many bytes. ``damage_after`` works alike and flips one bit of the byte at
-    that place. ``open`` set to False drops all connections and lets none in. ``pause`` is a time
-    that each chunk from the client takes, to make uploads slow.
+class CuttingProxy:
+    """Passes bytes on to ``target``, a URL, until the next cut.
+
+    ``cuts`` are numbers of bytes: the first connection to have carried so many towards the
+    service is reset, then the next number counts. Without cuts everything passes. With
+    ``answers`` the bytes that come back count instead, so that an answer is lost. ``damages``
+    work like ``cuts`` towards the service: one bit of the byte at that place is flipped.
     """
 
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._target = (str(parts.hostname), parts.port or 80)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
-        self._lock = threading.Lock()
-        self._ended = False
-        self.cut_after: list[int] = []
-        self.damage_after: list[int] = []
-        self.open = True
+    def __init__(
+        self,
+        target: str,
+        cuts: list[int] | None = None,
+        *,
+        answers: bool = False,
+        damages: list[int] | None = None,
+    ) -> None:
+        self.cuts = list(cuts or [])
+        self.damages = list(damages or [])
         self.pause = 0.0
-        self.received = 0
-        """Bytes that clients have sent through it."""
-        self.cuts = 0
+        """Seconds that each chunk of a client takes, to make uploads slow."""
+        self.made = 0
+        """Cuts made so far."""
         self.damaged = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        """Bits flipped so far."""
+        self.received = 0
+        """Bytes that clients have sent so far."""
+        self._answers = answers
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._down = False
+        self._open: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(0.2)
+        self.point_at(target)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """What to call instead of the target."""
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def point_at(self, url: str) -> None:
-        """Passes new connections on to another server."""
-        parts = urlsplit(url)
-        self._target = (str(parts.hostname), parts.port or 80)
+    def point_at(self, target: str) -> None:
+        """Passes new connections on to this server."""
+        address = urlsplit(target)
+        assert address.hostname
+        assert address.port
+        self._target = (address.hostname, address.port)
 
-    def cut_all(self) -> None:
-        """Cuts every connection that is open now."""
+    def hang_up(self, seconds: float = 0.0) -> None:
+        """Resets every connection, and lets none in for so long."""
+        self._down = True
         with self._lock:
-            pairs = list(self._pairs)
-        for pair in pairs:
-            _reset(*pair)
-        self.cuts += len(pairs)
+            ends = list(self._open)
+        for end in ends:
+            _reset(end)
+        threading.Timer(seconds, setattr, (self, "_down", False)).start()
 
-    def close(self) -> None:
-        """Ends it and all connections."""
-        self._ended = True
-        self._listener.close()
-        self.cut_all()
+    def reset(self) -> None:
+        """Becomes a good line, and counts anew."""
+        self.cuts, self.damages, self.pause = [], [], 0.0
+        self.made = self.damaged = self.received = 0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[CuttingProxy]:
+        """Serves until the block ends."""
+        thread = threading.Thread(target=self._accept, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._closing.set()
+            self.hang_up()
+            thread.join(timeout=10)
+            self._listener.close()
 
     def _accept(self) -> None:
-        while not self._ended:
+        carriers: list[threading.Thread] = []
+        while not self._closing.is_set():
             try:
                 client, _ = self._listener.accept()
-            except OSError:
-                return
-            if not self.open:
+            except TimeoutError:
+                continue
+            if self._down:
                 client.close()
                 continue
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            carrier = threading.Thread(target=self._carry, args=(client,), daemon=True)
+            carrier.start()
+            carriers.append(carrier)
+        for carrier in carriers:
+            carrier.join(timeout=10)
 
-    def _serve(self, client: socket.socket) -> None:
-        try:
-            server = socket.create_connection(self._target, timeout=60)
-        except OSError:
-            client.close()
-            return
-        server.settimeout(None)
-        pair = (client, server)
-        with self._lock:
-            self._pairs.add(pair)
-            cut = self.cut_after.pop(0) if self.cut_after else None
-            damage = self.damage_after.pop(0) if self.damage_after else None
-        back = threading.Thread(target=_copy, args=(server, client), daemon=True)
-        back.start()
-        self._forward(client, server, cut, damage)
-        back.join(timeout=60)
-        with self._lock:
-            self._pairs.discard(pair)
-        client.close()
-        server.close()
+    def _carry(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            client.settimeout(_WAIT_SECONDS)
+            with socket.create_connection(self._target, timeout=_WAIT_SECONDS) as service:
+                with self._lock:
+                    self._open |= {client, service}
+                back = threading.Thread(target=self._pass, args=(service, client), daemon=True)
+                back.start()
+                self._pass(client, service, forth=True)
+                back.join(timeout=_WAIT_SECONDS)
+                with self._lock:
+                    self._open -= {client, service}
 
-    def _forward(
-        self, client: socket.socket, server: socket.socket, cut: int | None, damage: int | None
-    ) -> None:
-        passed = 0
+    def _pass(self, source: socket.socket, sink: socket.socket, *, forth: bool = False) -> None:
+        carried = 0
         with contextlib.suppress(OSError):
-            while chunk := client.recv(65536):
-                if not self.open:
-                    break
-                if damage is not None and passed <= damage < passed + len(chunk):
-                    place = damage - passed
-                    chunk = chunk[:place] + bytes([chunk[place] ^ 1]) + chunk[place + 1 :]
-                    self.damaged += 1
-                passed += len(chunk)
-                self.received += len(chunk)
-                if cut is not None and passed > cut:
-                    self.cuts += 1
-                    _reset(client, server)
+            while data := source.recv(65536):
+                if forth:
+                    data = self._damage(data, carried)
+                    self.received += len(data)
+                carried += len(data)
+                if forth != self._answers and self._cut(carried):
+                    _reset(source)
+                    _reset(sink)
                     return
-                server.sendall(chunk)
-                if self.pause:
+                sink.sendall(data)
+                if forth and self.pause:
                     time.sleep(self.pause)
-            if not self.open:
-                _reset(client, server)
-                return
-            server.shutdown(socket.SHUT_WR)
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := source.recv(65536):
-            target.sendall(chunk)
-        target.shutdown(socket.SHUT_WR)
-
-
-def _reset(*ends: socket.socket) -> None:
-    for end in ends:
         with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+            sink.shutdown(socket.SHUT_WR)
+
+    def _cut(self, carried: int) -> bool:
+        with self._lock:
+            if not self.cuts or carried < self.cuts[0]:
+                return False
+            del self.cuts[0]
+            self.made += 1
+            return True
+
+    def _damage(self, data: bytes, carried: int) -> bytes:
+        with self._lock:
+            if not self.damages or carried + len(data) <= self.damages[0]:
+                return data
+            place = max(0, self.damages.pop(0) - carried)
+            self.damaged += 1
+        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
-@contextlib.contextmanager
-def proxied(url: str) -> Iterator[Proxy]:
-    """A proxy before this server, for the length of a ``with`` block."""
-    proxy = Proxy(url)
-    try:
-        yield proxy
-    finally:
-        proxy.close()
+def _reset(end: socket.socket) -> None:
+    """Ends a connection as a broken line does: those who wait in it wake up."""
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        end.shutdown(socket.SHUT_RDWR)
