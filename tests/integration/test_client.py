@@ -218,6 +218,15 @@ def test_another_process_sends_only_what_is_missing(
     assert not state_files(tmp_path)
 
 
+def test_who_was_killed_before_the_first_answer_gets_the_same_upload(
+    line: Line, client: Client, tmp_path: Path, video: Path
+) -> None:
+    upload_id = break_off(line, tmp_path, video)
+    (file,) = (tmp_path / "state").glob("*.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "upload_id": None}))
+    assert client.upload(video, auto_process=False).job_id == upload_id
+
+
 def test_a_file_that_was_changed_starts_anew(
     line: Line, client: Client, tmp_path: Path, video: Path
 ) -> None:

@@ -15,6 +15,7 @@ from detect_api.client.flow import (
     Call,
     Flow,
     Json,
+    Patience,
     Wait,
     answer,
     ask,
@@ -34,6 +35,8 @@ MULTIPART_FROM = 104_857_600
 """For a server that names no ``multipart_threshold``."""
 
 _FORM_TRIES = 3
+_FIRST_WORD = Patience(tries=3)
+"""A server that is not there is said so soon; only once it was there is it waited for."""
 
 
 def upload(
@@ -50,7 +53,7 @@ def upload(
             "when you have it processed.",
             code="usage",
         )
-    config = yield from routes.config()
+    config = yield from patiently(routes.config, _FIRST_WORD)
     method = options.method or choose(config, video.size)
     if method in ("tus", "api"):
         _only_with_s3(options)
