@@ -18,12 +18,17 @@ from detect_api.db.tables import Job, Lease, PartChecksum, Removal
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.multipart import LEAST_PART
+from detect_api.storage.s3 import S3Store
+from detect_api.storage.s3_multipart import S3Multipart
 
 from .conftest import Api
 
 PART = LEAST_PART
 FILE = bytes(range(256)) * (PART // 256) + b"\xaa" * PART + b"the short end"
 PARTS = (1, 2, 3)
+TAIL = FILE[-13:]
+SHORT = len(TAIL)
+"""A file of one part, for what does not depend on how many there are."""
 
 
 def begin(api: Api, size: int = len(FILE), **body: Any) -> dict[str, Any]:
@@ -33,8 +38,8 @@ def begin(api: Api, size: int = len(FILE), **body: Any) -> dict[str, Any]:
     return upload
 
 
-def piece(number: int) -> bytes:
-    return FILE[(number - 1) * PART : number * PART]
+def piece(number: int, size: int = PART) -> bytes:
+    return TAIL if size == SHORT else FILE[(number - 1) * PART : number * PART]
 
 
 def sign(api: Api, upload: dict[str, Any], numbers: Iterable[int], **more: Any) -> list[Any]:
@@ -47,14 +52,14 @@ def sign(api: Api, upload: dict[str, Any], numbers: Iterable[int], **more: Any) 
 
 
 def put(part: dict[str, Any], body: bytes | None = None) -> httpx.Response:
-    body = piece(part["part_number"]) if body is None else body
+    body = piece(part["part_number"], part["size"]) if body is None else body
     return httpx.put(part["url"], content=body, headers=part["headers"], timeout=60)
 
 
-def send(api: Api, upload: dict[str, Any], numbers: Iterable[int] = PARTS) -> dict[int, str]:
-    """Sends these parts; returns their ETags."""
+def send(api: Api, upload: dict[str, Any], numbers: Iterable[int] | None = None) -> dict[int, str]:
+    """Sends these parts, or all; returns their ETags."""
     etags = {}
-    for part in sign(api, upload, numbers):
+    for part in sign(api, upload, numbers or range(1, upload["parts"] + 1)):
         answer = put(part)
         assert answer.status_code == 200, answer.text
         etags[part["part_number"]] = answer.headers["etag"]
@@ -389,6 +394,38 @@ def test_of_a_part_sent_twice_the_last_counts_unless_the_client_names_another(ap
     assert api.parts.store.read_range(upload["s3_key"], 0, 99) == b"another thing"
 
 
+def test_a_part_sent_twice_is_listed_whole_also_over_a_page_of_the_list(api: Api) -> None:
+    store = api.parts.store
+    assert isinstance(store, S3Store)
+    upload = begin(api)
+    etags = send(api, upload)
+    (part,) = sign(api, upload, (2,))
+    again = put(part, bytes(PART)).headers["etag"]
+    expected = {(1, etags[1]), (2, etags[2]), (2, again), (3, etags[3])}
+    for page_size in (1000, 3, 2):
+        parts = S3Multipart(store.client, store.bucket, page_size).parts(
+            upload["s3_key"], str(row(api, upload).multipart_id)
+        )
+        assert {(part.number, part.etag) for part in parts} == expected, page_size
+        assert len(parts) == 4
+
+
+def test_the_ten_thousandth_part_hides_no_others_in_the_list(api: Api) -> None:
+    store = api.parts.store
+    assert isinstance(store, S3Store)
+    parts = S3Multipart(store.client, store.bucket, page_size=3)
+    key, numbers = f"videos/{uuid.uuid4()}.mp4", [1, 2, 999, 1000, 1001, 9999, 10_000]
+    upload_id = parts.create(key, "video/mp4", {}, None)
+    for number in numbers:
+        store.client.upload_part(
+            Bucket=store.bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=b"x"
+        )
+    for page_size in (1000, 4, 3, 2):
+        listed = S3Multipart(store.client, store.bucket, page_size).parts(key, upload_id)
+        assert [part.number for part in listed] == numbers, page_size
+    store.abort(key, upload_id)
+
+
 def test_a_part_missing_from_the_clients_list_is_missing(api: Api) -> None:
     upload = begin(api)
     etags = send(api, upload)
@@ -398,21 +435,21 @@ def test_a_part_missing_from_the_clients_list_is_missing(api: Api) -> None:
 
 
 def test_completing_twice_at_once_gives_the_same_answer(api: Api) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     etags = send(api, upload)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda named: complete(api, upload, named), [None, etags] * 2))
     assert [answer.status_code for answer in answers] == [200] * 4, [a.text for a in answers]
     assert all(answer.json() == answers[0].json() for answer in answers)
     assert complete(api, upload).json() == answers[0].json()
-    assert stored(api, upload) == FILE
+    assert stored(api, upload) == TAIL
 
 
 @pytest.mark.parametrize("by", ["complete", "upload", "job", "sweep"])
 def test_an_object_whose_completion_nobody_noted_is_found(
     api: Api, shop: Workshop, by: str
 ) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     complete_in_store(api, upload, send(api, upload))
     if by == "complete":
         assert complete(api, upload).status_code == 200
@@ -423,12 +460,12 @@ def test_an_object_whose_completion_nobody_noted_is_found(
         sweep(shop)
     assert api.job(upload["job_id"])["status"] == "uploaded"
     answer = complete(api, upload).json()
-    assert (answer["status"], answer["file_size"]) == ("uploaded", len(FILE))
+    assert (answer["status"], answer["file_size"]) == ("uploaded", SHORT)
     assert answer["etag"] == api.parts.store.head(upload["s3_key"]).etag
 
 
 def test_an_upload_that_the_store_lost_says_so(api: Api) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     send(api, upload)
     api.parts.store.abort(upload["s3_key"], str(row(api, upload).multipart_id))
     refused(complete(api, upload), 409, "upload_over", "expired", "POST /uploads")
@@ -437,10 +474,10 @@ def test_an_upload_that_the_store_lost_says_so(api: Api) -> None:
 
 
 def test_an_object_that_is_not_the_file_fails_the_upload_and_goes(api: Api) -> None:
-    upload = begin(api)
+    upload = begin(api, PART + SHORT)
     etags = send(api, upload)
-    complete_in_store(api, upload, {n: etags[n] for n in (1, 2)})
-    refused(complete(api, upload), 409, "upload_over", f"{2 * PART} bytes")
+    complete_in_store(api, upload, {1: etags[1]})
+    refused(complete(api, upload), 409, "upload_over", f"{PART} bytes")
     job = api.job(upload["job_id"])
     assert (job["status"], job["error"]["code"]) == ("failed", "upload_damaged")
     with api.parts.sessions() as session:
@@ -452,9 +489,9 @@ def test_an_object_that_is_not_the_file_fails_the_upload_and_goes(api: Api) -> N
 
 @pytest.mark.parametrize("way", ["upload", "cancel", "delete"])
 def test_an_upload_given_up_leaves_no_parts(api: Api, shop: Workshop, way: str) -> None:
-    upload = begin(api)
-    send(api, upload, (1,))
-    (url,) = sign(api, upload, (2,))
+    upload = begin(api, PART + SHORT)
+    send(api, upload, (2,))
+    (url,) = sign(api, upload, (1,))
     assert open_in_store(api, upload["s3_key"])
     if way == "upload":
         for _ in range(2):
@@ -481,17 +518,17 @@ def test_an_upload_given_up_leaves_no_parts(api: Api, shop: Workshop, way: str) 
 
 
 def test_a_complete_upload_is_not_given_up(api: Api) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     send(api, upload)
     complete(api, upload).raise_for_status()
     refused(api.client.delete(f"/uploads/{upload['upload_id']}"), 409, "upload_over", "complete")
-    assert api.parts.store.head(upload["s3_key"]).size == len(FILE)
+    assert api.parts.store.head(upload["s3_key"]).size == SHORT
 
 
 def test_an_upload_given_up_while_it_is_completed_leaves_no_object(
     api: Api, shop: Workshop
 ) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     etags = send(api, upload)
     with ThreadPoolExecutor(2) as pool:
         completing = pool.submit(complete, api, upload, etags)
@@ -510,7 +547,7 @@ def test_an_upload_given_up_while_it_is_completed_leaves_no_object(
 
 
 def test_an_object_completed_after_the_upload_was_given_up_goes(api: Api, shop: Workshop) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     etags = send(api, upload)
     multipart_id = row(api, upload).multipart_id
     complete_in_store(api, upload, etags)
@@ -524,7 +561,7 @@ def test_an_object_completed_after_the_upload_was_given_up_goes(api: Api, shop: 
 
 
 def test_an_abandoned_upload_expires_and_its_parts_are_dropped(api: Api, shop: Workshop) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     send(api, upload, (1,))
     change(api, upload, expires_at=datetime.now(UTC) - timedelta(hours=1))
     sweep(shop)
@@ -537,7 +574,7 @@ def test_an_abandoned_upload_expires_and_its_parts_are_dropped(api: Api, shop: W
 def test_parts_of_an_upload_that_expired_just_before_the_sweeper_died_are_dropped(
     api: Api, shop: Workshop
 ) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     send(api, upload, (1,))
     change(api, upload, status="expired")
     sweep(shop)
@@ -545,7 +582,7 @@ def test_parts_of_an_upload_that_expired_just_before_the_sweeper_died_are_droppe
 
 
 def test_signing_parts_keeps_an_upload_alive(api: Api, shop: Workshop) -> None:
-    upload = begin(api)
+    upload = begin(api, SHORT)
     change(api, upload, expires_at=datetime.now(UTC) - timedelta(hours=1))
     send(api, upload)
     assert row(api, upload).expires_at > datetime.now(UTC) + timedelta(days=6)  # type: ignore[operator]
@@ -556,7 +593,7 @@ def test_signing_parts_keeps_an_upload_alive(api: Api, shop: Workshop) -> None:
 def test_an_upload_in_the_store_without_a_row_is_dropped_when_it_is_old(
     api: Api, shop: Workshop
 ) -> None:
-    alive = begin(api)
+    alive = begin(api, SHORT)
     send(api, alive, (1,))
     key = f"videos/{uuid.uuid4()}.mp4"
     orphan = api.parts.store.begin(key, "video/mp4", {}).id
@@ -574,3 +611,17 @@ def test_an_upload_in_the_store_without_a_row_is_dropped_when_it_is_old(
     left = open_in_store(api)
     assert orphan not in left
     assert row(api, alive).multipart_id in left
+
+
+def test_unfinished_uploads_are_listed_over_pages(api: Api) -> None:
+    store = api.parts.store
+    assert isinstance(store, S3Store)
+    prefix = f"videos/{uuid.uuid4()}/"
+    keys = [f"{prefix}a.mp4", f"{prefix}a.mp4", f"{prefix}b.mp4"]
+    begun = {(key, store.begin(key, "video/mp4", {}).id) for key in keys}
+    for page_size in (1000, 2, 1):
+        found = list(S3Multipart(store.client, store.bucket, page_size).open_uploads(prefix))
+        assert {(upload.key, upload.upload_id) for upload in found} == begun, page_size
+        assert all(abs(datetime.now(UTC) - one.initiated) < timedelta(hours=1) for one in found)
+    for key, upload_id in begun:
+        store.abort(key, upload_id)

@@ -109,7 +109,7 @@ def expire(
     return True
 
 
-def drop_with(session: Session, job: Job) -> None:
+def note_removal(session: Session, job: Job) -> None:
     """Writes down that the parts of an upload, and its object if it appears, have to go."""
     assert job.object_key is not None
     session.add(
@@ -155,7 +155,11 @@ def carry_out_now(sessions: SessionFactory, store: ObjectStore, prefix: str) -> 
 
 
 def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
-    """Drops the parts of uploads that expired or failed."""
+    """Drops the parts of uploads that expired or failed.
+
+    A part that is on its way while its upload is aborted may stay: then it is aborted again.
+    """
+    multipart = multipart_of(store)
     with sessions() as session:
         ended = session.scalars(
             select(Job)
@@ -171,6 +175,10 @@ def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
         assert job.multipart_id is not None
         try:
             store.abort(job.object_key, job.multipart_id)
+            if multipart is not None and multipart.parts(job.object_key, job.multipart_id):
+                continue
+        except UploadGone:
+            pass
         except StorageError as error:
             log.warning("abort_postponed", job_id=str(job.id), detail=error.detail)
             return
@@ -183,10 +191,10 @@ def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
 
 
 def abort_orphans(sessions: SessionFactory, store: ObjectStore, settings: Settings) -> None:
-    """Drops unfinished uploads in the store that no row stands for, once an hour.
+    """Drops unfinished uploads in the store that no living upload stands for, once an hour.
 
-    A process that dies between the store's answer and its own commit leaves one. They are as old
-    as no living upload without a row can be.
+    A process that dies between the store's answer and its own commit leaves one. They are older
+    than anything that may yet be written down.
     """
     multipart = multipart_of(store)
     if multipart is None or not _due(sessions):
@@ -207,16 +215,17 @@ def abort_orphans(sessions: SessionFactory, store: ObjectStore, settings: Settin
 
 
 def _without_row(sessions: SessionFactory, uploads: list[OpenUpload]) -> list[OpenUpload]:
+    """Those whose key no living upload has, on whichever way it comes."""
     with sessions() as session:
-        wanted = set(
+        alive = set(
             session.scalars(
-                select(Job.multipart_id).where(
-                    Job.multipart_id.in_([upload.upload_id for upload in uploads]),
+                select(Job.object_key).where(
+                    Job.object_key.in_([upload.key for upload in uploads]),
                     Job.status.in_((states.AWAITING_UPLOAD, states.UPLOADING)),
                 )
             )
         )
-    return [upload for upload in uploads if upload.upload_id not in wanted]
+    return [upload for upload in uploads if upload.key not in alive]
 
 
 def _due(sessions: SessionFactory) -> bool:

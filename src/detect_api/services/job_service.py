@@ -91,7 +91,7 @@ def cancel(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
     if job.status in states.FINISHED:
         raise Conflict(f"The job is {job.status} already.", code="job_finished")
     if job.status == states.AWAITING_UPLOAD and multipart.in_parts(job):
-        multipart.drop_with(session, job)
+        multipart.note_removal(session, job)
     job.status = states.CANCELLED
     job.message = "Cancelled."
     job.merge_state = None
@@ -167,7 +167,7 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
     )
     if job.object_key and not shared and job.video_deleted_at is None:
         if multipart.in_parts(job):
-            multipart.drop_with(session, job)
+            multipart.note_removal(session, job)
         else:
             session.add(Removal(prefix=job.object_key, keep_until=_form_ends(job, now)))
         objects.append(job.object_key)

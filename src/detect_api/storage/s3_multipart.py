@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from detect_api.storage.base import ObjectStore
 from detect_api.storage.multipart import (
+    MAX_PARTS,
     Checksum,
     MultipartStore,
     OpenUpload,
@@ -38,13 +40,13 @@ class S3Multipart:
 
     client: S3Client
     bucket: str
+    page_size: int = 1_000
+    """Entries of a list that are asked for at once; AWS gives no more."""
 
     def create(
         self, key: str, content_type: str, metadata: dict[str, str], checksum: Checksum | None
     ) -> str:
-        guard: dict[str, Any] = (
-            {"ChecksumAlgorithm": checksum, "ChecksumType": "COMPOSITE"} if checksum else {}
-        )
+        guard: dict[str, Any] = {"ChecksumAlgorithm": checksum} if checksum else {}
         with translated(key):
             answer = self.client.create_multipart_upload(
                 Bucket=self.bucket, Key=key, ContentType=content_type, Metadata=metadata, **guard
@@ -52,33 +54,36 @@ class S3Multipart:
         return answer["UploadId"]
 
     def parts(self, key: str, upload_id: str) -> list[StoredPart]:
-        found: list[StoredPart] = []
+        found: dict[tuple[int, str, datetime], StoredPart] = {}
         marker = 0
         for _ in range(_MAX_PAGES):
             with translated(key):
                 try:
                     page = self.client.list_parts(
-                        Bucket=self.bucket, Key=key, UploadId=upload_id, PartNumberMarker=marker
+                        Bucket=self.bucket,
+                        Key=key,
+                        UploadId=upload_id,
+                        PartNumberMarker=marker,
+                        MaxParts=self.page_size,
                     )
                 except ClientError as error:
                     if _code(error) == "NoSuchUpload":
                         raise UploadGone from None
                     raise
-            found += [
-                StoredPart(
-                    number=part["PartNumber"],
-                    etag=part["ETag"],
-                    size=part["Size"],
-                    last_modified=part["LastModified"],
-                    checksum=part.get("ChecksumCRC32C") or part.get("ChecksumSHA256"),
-                )
-                for part in page.get("Parts", [])
-            ]
-            following = page.get("NextPartNumberMarker", 0)
-            if not page.get("IsTruncated") or following <= marker:
+            numbers = []
+            for part in page.get("Parts", []):
+                number, etag, sent = part["PartNumber"], part["ETag"], part["LastModified"]
+                checksum = part.get("ChecksumCRC32C") or part.get("ChecksumSHA256")
+                found[number, etag, sent] = StoredPart(number, etag, part["Size"], sent, checksum)
+                numbers.append(number)
+            # SeaweedFS sorts numbers as text of four digits: 10000 comes after 999, and says
+            # nothing of how far the list is.
+            last = max((number for number in numbers if number < MAX_PARTS), default=0)
+            if not page.get("IsTruncated") or last <= marker:
                 break
-            marker = following
-        return found
+            # A page of it may also end between two entries of one number: take that one again.
+            marker = last - 1 if last - 1 > marker else last
+        return [found[known] for known in sorted(found)]
 
     def complete(
         self, key: str, upload_id: str, parts: Sequence[StoredPart], checksum: Checksum | None
@@ -111,16 +116,16 @@ class S3Multipart:
         for _ in range(_MAX_PAGES):
             with translated(prefix):
                 page = self.client.list_multipart_uploads(
-                    Bucket=self.bucket, Prefix=prefix, **after
+                    Bucket=self.bucket, Prefix=prefix, MaxUploads=self.page_size, **after
                 )
             for upload in page.get("Uploads", []):
                 yield OpenUpload(upload["Key"], upload["UploadId"], upload["Initiated"])
-            if not page.get("IsTruncated"):
+            following = page.get("NextUploadIdMarker")
+            if not page.get("IsTruncated") or not following:
                 break
-            after = {
-                "KeyMarker": page["NextKeyMarker"],
-                "UploadIdMarker": page["NextUploadIdMarker"],
-            }
+            after = {"UploadIdMarker": following}
+            if key := page.get("NextKeyMarker"):  # SeaweedFS sorts by id and names none
+                after["KeyMarker"] = key
 
 
 @dataclass(frozen=True)

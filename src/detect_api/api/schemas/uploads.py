@@ -99,7 +99,7 @@ class PartsRequest(Request):
     """Parts that are going to be sent."""
 
     part_numbers: list[PartNumber] = Field(min_length=1, max_length=1000)
-    checksums: dict[PartNumber, str] | None = Field(
+    checksums: dict[PartNumber, Annotated[str, Field(max_length=100)]] | None = Field(
         None,
         max_length=1000,
         description="The checksum of each of these parts, in base64; just when the upload has one.",
