@@ -21,7 +21,7 @@ from detect_api.client import ClientError
 from detect_api.client.events import Following
 from detect_api.client.flow import Call, Patience, Wait, Work, patiently
 from detect_api.client.memory import KEPT_SECONDS, Memory, Remembered, state_folder
-from detect_api.client.multipart import BATCH_PARTS, _batches, _Sender
+from detect_api.client.multipart import BATCH_PARTS, SIGNATURES, _batches, _Sender
 from detect_api.client.options import Options
 from detect_api.client.source import VideoFile
 from detect_api.client.tally import Tally
@@ -161,13 +161,7 @@ def run(flow: Any, store: list[int], asked: list[Call]) -> None:
         match effect:
             case Call(store=True):
                 asked.append(effect)
-                status = store.pop(0)
-                if status == 0:
-                    outcome = flow.throw(httpx.ReadError("cut"))
-                    assert isinstance(outcome, Wait)
-                    outcome = None
-                else:
-                    outcome = httpx.Response(status, text="<Error><Code>X</Code></Error>")
+                outcome = httpx.Response(store.pop(0), text="<Error><Code>X</Code></Error>")
             case Call():
                 asked.append(effect)
                 assert effect.json is not None
@@ -184,7 +178,7 @@ def sender(tmp_path: Path) -> _Sender:
     path = tmp_path / "a.mp4"
     path.write_bytes(bytes(30))
     view = {"upload_id": "u", "part_size": 10, "file_size": 30, "checksum": "CRC32C"}
-    options = Options(tmp_path, patience=Patience(tries=3, first_seconds=0, most_seconds=0))
+    options = Options(tmp_path, patience=Patience(tries=7, first_seconds=0, most_seconds=0))
     return _Sender(view, VideoFile.at(path), options, Tally(30, None))
 
 
@@ -220,12 +214,13 @@ def test_a_part_is_sent_again_to_the_same_address_after_a_failure(sender: _Sende
     assert [call.url for call in asked if call.store] == ["http://s3/1"] * 2
 
 
-def test_a_part_is_not_tried_for_ever(sender: _Sender) -> None:
+@pytest.mark.parametrize(("status", "tries"), [(500, 7), (403, SIGNATURES), (409, 1)])
+def test_a_part_is_not_tried_for_ever(sender: _Sender, status: int, tries: int) -> None:
     asked: list[Call] = []
     with pytest.raises(ClientError) as error:
-        run(sender.work(shares([2])), [500] * 9, asked)
-    assert error.value.status == 500
-    assert len([call for call in asked if call.store]) == 3
+        run(sender.work(shares([2])), [status] * 9, asked)
+    assert error.value.status == status
+    assert len([call for call in asked if call.store]) == tries
 
 
 def test_an_upload_that_is_gone_is_said_so_at_once(sender: _Sender) -> None:
@@ -343,8 +338,13 @@ def test_what_was_left_long_ago_is_removed(tmp_path: Path, video: VideoFile) -> 
         memory.write(remembered(video))
     old = next(folder.glob("*.json"))
     os.utime(old, (0, time.time() - KEPT_SECONDS - 60))
+    forgotten = folder / "killed.lock"
+    forgotten.touch()
+    os.utime(forgotten, (0, time.time() - KEPT_SECONDS - 60))
     with Memory(folder, "http://other:8000", video):
         assert not old.exists()
+        assert not forgotten.exists()
+        assert len(list(folder.iterdir())) == 1, "the lock that is held"
 
 
 def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path, video: VideoFile) -> None:

@@ -11,7 +11,7 @@ import httpx
 
 from detect_api.client import pictures, routes, upload
 from detect_api.client.errors import ClientError, refusal
-from detect_api.client.events import FINISHED, Event, Following
+from detect_api.client.events import FINISHED, REOPEN_SECONDS, Event, Following
 from detect_api.client.flow import Json
 from detect_api.client.memory import state_folder
 from detect_api.client.options import Options, Upload, UploadOptions
@@ -116,6 +116,7 @@ class AsyncClient:
                     yield event
                 if (await self.job(job_id))["status"] in FINISHED:
                     return
+                await asyncio.sleep(REOPEN_SECONDS)
             except (httpx.HTTPError, ClientError) as error:
                 await asyncio.sleep(following.pause(error))
 

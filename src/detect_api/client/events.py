@@ -11,6 +11,9 @@ from detect_api.client.errors import ClientError, silence
 from detect_api.client.flow import Json, Patience
 
 FINISHED = ("completed", "failed", "cancelled", "expired")
+REOPEN_SECONDS = 0.5
+"""How soon a stream that ended before its job is opened again."""
+
 SILENCE_SECONDS = 60.0
 """The server says something every 15 s; longer silence is a broken connection."""
 

@@ -11,7 +11,7 @@ import httpx
 
 from detect_api.client import pictures, routes, upload
 from detect_api.client.errors import ClientError, refusal
-from detect_api.client.events import FINISHED, Event, Following
+from detect_api.client.events import FINISHED, REOPEN_SECONDS, Event, Following
 from detect_api.client.flow import Json
 from detect_api.client.memory import state_folder
 from detect_api.client.options import Options, Upload, UploadOptions
@@ -133,6 +133,7 @@ class Client:
                 yield from self._events(following)
                 if self.job(job_id)["status"] in FINISHED:
                     return
+                time.sleep(REOPEN_SECONDS)
             except (httpx.HTTPError, ClientError) as error:
                 time.sleep(following.pause(error))
 

@@ -148,6 +148,7 @@ class Memory:
             raise
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), self._lock_path.stat()):
+                os.utime(descriptor)  # so that nobody sweeps it away as forgotten
                 return descriptor
         os.close(descriptor)
         return None
@@ -155,7 +156,7 @@ class Memory:
     def _sweep(self) -> None:
         """Removes what was left long ago."""
         oldest = time.time() - KEPT_SECONDS
-        for path in self._folder.glob("*.json"):
+        for path in (*self._folder.glob("*.json"), *self._folder.glob("*.lock")):
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < oldest:
                     path.unlink()

@@ -35,6 +35,9 @@ BATCH_PARTS = 16
 """A worker has so many parts signed at once. Their checksums are computed before, and the file is
 then still in the system's cache when it is sent."""
 
+SIGNATURES = 4
+"""How often a part that storage refuses is signed anew before its refusal is believed."""
+
 ROUNDS = 3
 """How often parts that the store does not have after all are sent again."""
 
@@ -221,6 +224,7 @@ class _Sender:
 
     def _send(self, number: int, signed: _Signed) -> Flow[None]:
         """Sends one part until the store has it. Raises ClientError."""
+        refusals = 0
         for tried in count(1):
             if time.monotonic() > signed.until:
                 signed = (yield from self._sign([number]))[number]
@@ -234,11 +238,13 @@ class _Sender:
                     code="upload_over",
                     status=404,
                 ) from problem
-            again = problem.temporary or problem.status in _NEW_SIGNATURE
+            anew = problem.status in _NEW_SIGNATURE
+            refusals += anew
+            again = problem.temporary or (anew and refusals < SIGNATURES)
             if not again or tried >= self._options.patience.tries:
                 raise problem
             yield Wait(self._options.patience.pause(tried))
-            if problem.status in _NEW_SIGNATURE:
+            if anew:
                 signed = (yield from self._sign([number]))[number]
 
     def _try(self, number: int, signed: _Signed) -> Flow[ClientError | None]:

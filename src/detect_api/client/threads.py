@@ -123,9 +123,9 @@ class Threads:
 
         # Daemons: one that hangs in a dead connection does not keep the process from ending.
         threads = [threading.Thread(target=one, args=(flow,), daemon=True) for flow in effect.flows]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             for thread in threads:
                 while thread.is_alive():
                     thread.join(_TICK_SECONDS)
