@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -77,12 +78,13 @@ def choose(config: Json, size: int) -> Method:
     return "tus" if size > SMALL and "tus" in methods else "api"
 
 
-def presigned(video: VideoFile, tally: Tally) -> Flow[Json]:
+def presigned(video: VideoFile, tally: Tally, wishes: Json | None = None) -> Flow[Json]:
     """Uploads a video with a pre-signed form; returns that form. Raises ClientError."""
     wanted = {
         "filename": video.path.name,
         "file_size": video.size,
         "content_type": video.content_type,
+        **(wishes or {}),
     }
     form = yield from ask("POST", "/process/video/upload/s3/presigned-url", json=wanted)
     body = FileForm(form["upload_fields"], video)
@@ -110,15 +112,14 @@ def through_api(video: VideoFile, parameters: Json, tally: Tally) -> Flow[Json]:
 
 
 def _by_form(video: VideoFile, options: Options, tally: Tally) -> Flow[Upload]:
-    form = yield from presigned(video, tally)
+    wishes = {"auto_process": True, **options.parameters} if options.auto_process else {}
+    form = yield from presigned(video, tally, wishes)
     key = form["s3_key"]
     if not options.auto_process:
         return Upload("s3", form["job_id"], key, False, f"{video.path.name} lies in S3 as {key}.")
-    headers = {"Idempotency-Key": str(uuid.uuid4())}
-    body = {"s3_key": key, **options.parameters}
-    created = yield from patiently(
-        lambda: ask("POST", "/process/video/s3", json=body, headers=headers), options.patience
-    )
+    # The server would notice by itself, as it must if this process ends now. Asking makes it look
+    # at once, and gives the one job that reads the video.
+    created = yield from patiently(partial(process_uploaded, key, {}), options.patience)
     return Upload("s3", created["job_id"], key, True, created["message"])
 
 
