@@ -200,12 +200,18 @@ def test_a_video_over_the_limit_of_forms_is_taken_when_it_came_in_parts(
     assert answer.status_code == 200, answer.text
 
 
-def test_the_wish_to_be_processed_is_kept_with_the_upload(api: Api) -> None:
-    upload = begin(api, auto_process=True, frame_skip=5, delete_after_processing=True)
-    job = row(api, upload)
-    assert job.auto_process
-    assert job.parameters["frame_skip"] == 5
-    assert job.parameters["delete_after_processing"] is True
+def test_processing_begins_with_the_completion_once_however_often_it_is_called(api: Api) -> None:
+    upload = begin(api, SHORT, auto_process=True, frame_skip=5, delete_after_processing=True)
+    send(api, upload)
+    with ThreadPoolExecutor(4) as pool:
+        answers = [a.json() for a in pool.map(lambda _: complete(api, upload), range(4))]
+    job_id = answers[0]["processing_job_id"]
+    assert job_id is not None
+    assert all(answer == answers[0] for answer in answers)
+    assert api.queued(job_id) == ["plan"]
+    parameters = api.job(job_id)["parameters"]
+    assert (parameters["frame_skip"], parameters["delete_after_processing"]) == (5, True)
+    assert state(api, upload)["processing_job_id"] == job_id
 
 
 # -- checksums ------------------------------------------------------------------------------

@@ -50,11 +50,11 @@ def received(parts: Iterable[StoredPart]) -> int:
     return sum({part.number: part.size for part in parts}.values())
 
 
-def note_progress(session: Session, job: Job, bytes_received: int) -> None:
-    """Writes to an upload that is on its way how much of it the store holds."""
+def note_progress(session: Session, job: Job, bytes_received: int) -> bool:
+    """Writes to an upload on its way how much of it the store holds; True if that is new."""
     known = (job.upload or {}).get("bytes_received")
     if job.file_size is None or known == bytes_received:
-        return
+        return False
     share = min(1.0, bytes_received / job.file_size)
     changed = session.execute(
         update(Job)
@@ -67,21 +67,23 @@ def note_progress(session: Session, job: Job, bytes_received: int) -> None:
         )
         .returning(Job.id)
     ).first()
-    if changed is not None:
-        queue.notify(session, job.id)
+    if changed is None:
+        return False
+    queue.notify(session, job.id)
+    return True
 
 
-def look_at_parts(sessions: SessionFactory, store: ObjectStore, job: Job) -> None:
-    """Asks the store how far an upload is. Raises StorageError."""
+def look_at_parts(sessions: SessionFactory, store: ObjectStore, job: Job) -> bool:
+    """Asks the store how far an upload is; True if that is new. Raises StorageError."""
     multipart = multipart_of(store)
     if multipart is None or job.multipart_id is None or job.object_key is None:
-        return
+        return False
     try:
         held = received(multipart.parts(job.object_key, job.multipart_id))
     except UploadGone:
-        return  # completed a moment ago, or lost; whoever uploads will be told
+        return False  # completed a moment ago, or lost; whoever uploads will be told
     with sessions.begin() as session:
-        note_progress(session, job, held)
+        return note_progress(session, job, held)
 
 
 def expire(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from detect_api.core.errors import NotFound, ObjectMissing
@@ -136,24 +136,13 @@ class Completion:
             # Given up, or deleted, while it was being completed: the object has to go, too.
             multipart.note_removal(session, job if row is None else row)
             return
-        wrong = part_checks.fault_of(plan_of(row), found)
-        if wrong is not None:
-            if states.fail(
-                session,
-                row.id,
-                row.attempt,
-                code="upload_damaged",
-                detail=wrong,
-                from_states=MAY_ARRIVE,
-            ):
-                multipart.note_removal(session, row)
-            return
         mark_uploaded(session, row.id, found)
-        session.execute(
-            update(Job)
-            .where(Job.id == row.id, Job.status == states.UPLOADED)
-            .values(object_etag=found.etag, multipart_id=None)
-        )
+        session.refresh(row)
+        if row.status == states.FAILED and row.multipart_id is not None:
+            multipart.note_removal(session, row)
+        if row.status == states.UPLOADED:
+            row.object_etag = found.etag
+            row.multipart_id = None
         session.execute(delete(PartChecksum).where(PartChecksum.job_id == row.id))
 
     def answer(self, job: Job) -> dict[str, Any]:

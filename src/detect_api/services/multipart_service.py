@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict
 from detect_api.core.ids import new_id
+from detect_api.core.limits import check_size
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, PartChecksum
 from detect_api.jobs import multipart, states
@@ -33,7 +34,6 @@ from detect_api.services.completion import (
     plan_of,
     unknown,
 )
-from detect_api.services.limits import check_size
 from detect_api.services.s3_service import check_video_name, metadata_value, video_key
 from detect_api.storage.base import ObjectStore
 from detect_api.storage.multipart import (

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from detect_api.core.errors import Conflict, Unprocessable
-from detect_api.storage.base import ObjectInfo
 from detect_api.storage.multipart import Checksum, PartPlan, StoredPart
 
 DIGEST_BYTES: dict[Checksum, int] = {"CRC32C": 4, "SHA256": 32}
@@ -96,17 +95,6 @@ def choose(
             code="parts_wrong",
         )
     return [part for part in chosen if part is not None]
-
-
-def fault_of(plan: PartPlan, found: ObjectInfo) -> str | None:
-    """What is wrong with the object that the parts became, as a sentence; None if nothing is."""
-    if found.size != plan.file_size:
-        return (
-            f"The file in storage has {found.size} bytes and not {plan.file_size}: upload it again."
-        )
-    if not found.content_type.startswith("video/"):
-        return f"The file in storage is of type '{found.content_type}': upload it again as video/*."
-    return None
 
 
 def _one(same_number: list[StoredPart], etag: str | None) -> StoredPart | None:

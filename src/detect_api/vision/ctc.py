@@ -56,8 +56,12 @@ def texts(steps: Steps, *, width: int = WIDTH) -> list[tuple[str, float]]:
     probabilities of what the search dropped are missing, so that they sum to at most 1.
     """
     beam = {"": _Prefix(blank=1.0)}
-    for step in steps.tolist():
-        beam = _extended(beam, step, width)
+    for blank, likely in _possible(steps):
+        if not likely:
+            for prefix in beam.values():
+                prefix.blank, prefix.other = prefix.total * blank, 0.0
+            continue
+        beam = _extended(beam, blank, likely, width)
         if len(beam) > width:
             beam = dict(sorted(beam.items(), key=_by_total)[:width])
     return [(text, prefix.total) for text, prefix in sorted(beam.items(), key=_by_total)]
@@ -71,21 +75,27 @@ def _by_probability(item: tuple[str, float]) -> tuple[float, str]:
     return -item[1], item[0]
 
 
-def _extended(beam: dict[str, _Prefix], step: list[float], width: int) -> dict[str, _Prefix]:
-    """The prefixes after one more step."""
-    blank = step[0]
-    likely = [(ALPHABET[i], p) for i, p in enumerate(step[1:]) if p >= LEAST]
-    if not likely:
-        return {text: _Prefix(blank=prefix.total * blank) for text, prefix in beam.items()}
-    likely.sort(key=_by_probability)
+def _possible(steps: Steps) -> list[tuple[float, list[tuple[str, float]]]]:
+    """For each step the probability of a blank, and the characters to follow, likeliest first."""
+    likely: list[list[tuple[str, float]]] = [[] for _ in steps]
+    for step, i in np.argwhere(steps[:, 1:] >= LEAST).tolist():
+        likely[step].append((ALPHABET[i], float(steps[step, i + 1])))
+    for characters in likely:
+        characters.sort(key=_by_probability)
+    return list(zip(steps[:, 0].tolist(), likely, strict=True))
+
+
+def _extended(
+    beam: dict[str, _Prefix], blank: float, likely: list[tuple[str, float]], width: int
+) -> dict[str, _Prefix]:
+    """The prefixes after a step that may be a blank or one of ``likely``."""
     totals = [prefix.total for prefix in beam.values()]
     floor = LEAST_SHARE * max(totals)
     if len(beam) == width:
         # What is less likely than all of the beam with a blank added will not be kept.
         floor = max(floor, blank * min(totals))
     result: dict[str, _Prefix] = {}
-    for text, prefix in beam.items():
-        total = prefix.total
+    for (text, prefix), total in zip(beam.items(), totals, strict=True):
         same = result.setdefault(text, _Prefix())
         same.blank += total * blank
         for character, p in likely:
@@ -97,7 +107,7 @@ def _extended(beam: dict[str, _Prefix], step: list[float], width: int) -> dict[s
                 longer.other += prefix.blank * p  # it comes again, after a blank
             else:
                 longer.other += total * p
-    return {text: prefix for text, prefix in result.items() if prefix.total > 0}
+    return {text: prefix for text, prefix in result.items() if prefix.blank or prefix.other}
 
 
 def characters(steps: Steps, text: str) -> tuple[CharacterScores, ...]:

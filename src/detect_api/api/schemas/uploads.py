@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from detect_api.api.schemas.base import PlainText, Request, Response
 from detect_api.api.schemas.jobs import Status
-from detect_api.api.schemas.video import JOB, UPLOAD, ProcessingParameters
+from detect_api.api.schemas.video import JOB, UPLOAD, AutoProcess
 
 Checksum = Literal["CRC32C", "SHA256"]
 PartNumber = Annotated[int, Field(ge=1, le=10_000)]
 _KEY = "videos/20250113_143022_550e8400.mp4"
 
 
-class UploadRequest(ProcessingParameters):
+class UploadRequest(AutoProcess):
     """What is going to be uploaded straight to S3 in parts, and whether to process it then."""
 
     filename: PlainText = Field(min_length=1, max_length=255)
@@ -24,29 +24,11 @@ class UploadRequest(ProcessingParameters):
     checksum: Checksum | None = Field(
         None, description="Guards each part: storage refuses one that is damaged on its way."
     )
-    auto_process: bool = Field(
-        False, description="Start processing when the file is there, without another request."
-    )
-    delete_after_processing: bool = Field(
-        False, description="Remove the video from S3 once the job has completed."
-    )
-
-    @model_validator(mode="after")
-    def _parameters_have_an_effect(self) -> UploadRequest:
-        if not self.auto_process and any(
-            getattr(self, name) != type(self).model_fields[name].default for name in _PROCESSING
-        ):
-            raise ValueError(
-                "parameters of processing are for auto_process: set it to true, or give them to "
-                "POST /process/video/s3"
-            )
-        return self
 
     def upload(self) -> dict[str, Any]:
         """The request as ``MultipartService.create`` takes it."""
         named = {"filename", "file_size", "content_type", "checksum"}
-        processing = self.model_dump(include=_PROCESSING) if self.auto_process else None
-        return {**self.model_dump(include=named), "processing": processing}
+        return {**self.model_dump(include=named), "processing": self.processing()}
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -60,9 +42,6 @@ class UploadRequest(ProcessingParameters):
             }
         }
     )
-
-
-_PROCESSING = {*ProcessingParameters.model_fields, "delete_after_processing"}
 
 
 class UploadCreated(Response):
