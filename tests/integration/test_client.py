@@ -224,7 +224,16 @@ def test_who_was_killed_before_the_first_answer_gets_the_same_upload(
     upload_id = break_off(line, tmp_path, video)
     (file,) = (tmp_path / "state").glob("*.json")
     file.write_text(json.dumps({**json.loads(file.read_text()), "upload_id": None}))
+    kept = file.read_text()
     assert client.upload(video, auto_process=False).job_id == upload_id
+    upload_id = break_off(line, tmp_path, video)
+    known = {**json.loads(file.read_text()), "upload_id": None}
+    assert known["key"] not in kept
+    file.write_text(json.dumps(known))
+    client.cancel(upload_id)
+    found = client.upload(video, auto_process=False)
+    assert found.job_id != upload_id, "the server gives the cancelled one again: that is not used"
+    assert line.api.job(found.job_id)["status"] == "uploaded"
 
 
 def test_a_file_that_was_changed_starts_anew(
@@ -344,6 +353,19 @@ def test_what_is_no_video_or_no_file_is_refused(client: Client, tmp_path: Path) 
     with pytest.raises(ClientError) as error:
         client.upload(tmp_path / "none.mp4")
     assert error.value.code == "file"
+    text.rename(tmp_path / "empty.mp4").write_bytes(b"")
+    with pytest.raises(ClientError) as error:
+        client.upload(tmp_path / "empty.mp4")
+    assert error.value.code == "empty_file"
+
+
+def test_a_name_that_is_no_text_is_sent_all_the_same(
+    line: Line, client: Client, tmp_path: Path
+) -> None:
+    video = Path(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9 "1".mp4'))
+    video.write_bytes(os.urandom(MIB))
+    found = client.upload(video)
+    assert line.stored(found.s3_key or "") == digest(video)
 
 
 # -- results --------------------------------------------------------------------------------

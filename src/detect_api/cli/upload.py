@@ -146,8 +146,10 @@ class _Run:
                 self._fail(video, error.code, str(error))
                 if error.code == "interrupted":
                     return
-            except Exception as error:  # whatever it was, the other videos are uploaded
-                self._fail(video, "server", f"{type(error).__name__}: {error}")
+            except OSError as error:
+                self._fail(video, "file", f"{error.strerror or error}: {video}")
+            except Exception as error:  # whatever it was, it is told and the others are uploaded
+                self._fail(video, "fault", f"{type(error).__name__}: {error}")
 
     def _one(self, video: Path) -> None:
         sent = self._add(f"Uploading {video.name}", True)

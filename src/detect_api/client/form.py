@@ -22,12 +22,12 @@ class FileForm:
         for name, value in fields.items():
             head += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"'.encode()
             head += f"\r\n\r\n{value}\r\n".encode()
-        filename = file.path.name.replace("\\", "_").replace('"', "%22")
+        filename = file.name.replace("\\", "_").replace('"', "%22")
         filename = filename.replace("\r", "%0D").replace("\n", "%0A")
         head += (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"'
             f"\r\nContent-Type: {file.content_type}\r\n\r\n"
-        ).encode(errors="replace")
+        ).encode()
         self._head = head
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}

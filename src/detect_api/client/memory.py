@@ -80,11 +80,7 @@ class Memory:
             while self._descriptor is None:
                 self._descriptor = self._try_lock()
         except OSError as error:
-            raise ClientError(
-                f"The folder for unfinished uploads, {self._folder}, cannot be used "
-                f"({error.strerror or error}): make it writable, or upload without resuming.",
-                code="state",
-            ) from None
+            raise self._unusable(error) from None
         return self
 
     def __exit__(
@@ -112,7 +108,13 @@ class Memory:
         return found if understood and found.key else None
 
     def write(self, what: Remembered) -> None:
-        """Remembers this in place of what was."""
+        """Remembers this in place of what was. Raises ClientError if that cannot be written."""
+        try:
+            self._write(what)
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _write(self, what: Remembered) -> None:
         descriptor, name = tempfile.mkstemp(dir=self._folder, prefix="new-", suffix=".json")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -127,6 +129,13 @@ class Memory:
     def forget(self) -> None:
         """The upload is done, or not worth going on with."""
         self._path.unlink(missing_ok=True)
+
+    def _unusable(self, error: OSError) -> ClientError:
+        return ClientError(
+            f"The folder for unfinished uploads, {self._folder}, cannot be used "
+            f"({error.strerror or error}): make it writable and see that its disk is not full.",
+            code="state",
+        )
 
     def _try_lock(self) -> int | None:
         """The locked descriptor; None when the file was removed meanwhile and is to be made anew.

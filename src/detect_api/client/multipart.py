@@ -68,7 +68,7 @@ def upload(video: VideoFile, options: Options, tally: Tally, memory: Memory) -> 
         yield from _send(view, video, options, Tally(video.size, None))
     memory.forget()
     job_id = done.get("processing_job_id")
-    message = f"{video.path.name} lies in S3 as {done['s3_key']}."
+    message = f"{video.name} lies in S3 as {done['s3_key']}."
     return Upload("s3-multipart", job_id or upload_id, done["s3_key"], job_id is not None, message)
 
 
@@ -83,23 +83,40 @@ def _begin(video: VideoFile, options: Options, memory: Memory) -> Flow[Json]:
     if known is not None and not (options.resume and known.fits("s3-multipart", video, wishes)):
         yield from _drop(known)
         known = None
-    if known is not None and known.upload_id is not None:
-        view = yield from _still_there(known.upload_id, options)
+    if known is not None:
+        view = yield from _known(known, video, options, memory)
         if view is not None:
             return view
-        known = None
-    if known is None:
-        known = Remembered(
-            "s3-multipart", video.size, video.mtime_ns, wishes, key=str(uuid.uuid4())
-        )
-        # Before the server is asked: a client that is killed while it waits asks with the same key
-        # again, and is given the same upload.
-        memory.write(known)
+    known = Remembered("s3-multipart", video.size, video.mtime_ns, wishes, key=str(uuid.uuid4()))
+    # Before the server is asked: a client that is killed while it waits asks with the same key
+    # again, and is given the same upload.
+    memory.write(known)
+    return (yield from _create(known, video, options, memory))
+
+
+def _known(
+    known: Remembered, video: VideoFile, options: Options, memory: Memory
+) -> Flow[Json | None]:
+    """The remembered upload; None if it is gone or over."""
+    try:
+        if known.upload_id is None:
+            view = yield from _create(known, video, options, memory)
+        else:
+            view = yield from _view(known.upload_id, options)
+    except ClientError as error:
+        if error.status in (404, 410, 422):
+            return None
+        raise
+    return None if view["status"] in _OVER and not view.get("processing_job_id") else view
+
+
+def _create(known: Remembered, video: VideoFile, options: Options, memory: Memory) -> Flow[Json]:
+    """The upload that the server gives for this key: a new one, or the one it gave before."""
     body = {
-        "filename": video.path.name,
+        "filename": video.name,
         "file_size": video.size,
         "content_type": video.content_type,
-        **{name: value for name, value in wishes.items() if value is not None},
+        **{name: value for name, value in known.wishes.items() if value is not None},
     }
     headers = {"Idempotency-Key": known.key}
     try:
@@ -112,17 +129,6 @@ def _begin(video: VideoFile, options: Options, memory: Memory) -> Flow[Json]:
         raise
     memory.write(replace(known, upload_id=created["upload_id"]))
     return (yield from _view(created["upload_id"], options))
-
-
-def _still_there(upload_id: str, options: Options) -> Flow[Json | None]:
-    """The remembered upload; None if it is gone or over."""
-    try:
-        view = yield from _view(upload_id, options)
-    except ClientError as error:
-        if error.status in (404, 410, 422):
-            return None
-        raise
-    return None if view["status"] in _OVER and not view.get("processing_job_id") else view
 
 
 def _drop(known: Remembered) -> Flow[None]:

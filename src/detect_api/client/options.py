@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 from detect_api.client.flow import Json, Patience
 from detect_api.client.source import Checksum
@@ -34,6 +34,8 @@ class Options:
     patience: Patience = field(default_factory=lambda: Patience(tries=12))
 
     def __post_init__(self) -> None:
+        if self.method is not None and self.method not in get_args(Method):
+            raise ValueError(f"method is one of {', '.join(get_args(Method))}")
         if self.parallel < 1:
             raise ValueError("parallel must be 1 or more")
 

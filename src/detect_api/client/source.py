@@ -40,6 +40,11 @@ class VideoFile:
         return cls(path.absolute(), found.st_size, found.st_mtime_ns)
 
     @property
+    def name(self) -> str:
+        """Its name without the folder; bytes that are no text are replaced."""
+        return os.fsencode(self.path.name).decode(errors="replace")
+
+    @property
     def content_type(self) -> str:
         """Its media type by its name."""
         return VIDEO_TYPES.get(extension_of(self.path.name), "application/octet-stream")

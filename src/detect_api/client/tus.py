@@ -72,7 +72,7 @@ def _begin(creation: str, video: VideoFile, options: Options, memory: Memory) ->
 def _create(creation: str, job_id: str, video: VideoFile, options: Options) -> Flow[str]:
     """The address of a new upload; of the one that is there already if the id is taken."""
     values = {
-        "filename": video.path.name,
+        "filename": video.name,
         "filetype": video.content_type,
         "job_id": job_id,
         **options.parameters,
@@ -108,6 +108,7 @@ def _send_all(
         if offset is None:
             offset = yield from _offset(url, job_id, video, options)
             if offset is None:
+                tally.add(-counted)
                 return False
             broken = 0 if offset > counted else broken
             tally.add(offset - counted)

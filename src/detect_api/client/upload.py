@@ -48,6 +48,8 @@ def upload(
     Interrupted, killed or cut off, a large upload goes on where it was when it is called again.
     """
     video = VideoFile.at(path)
+    if not video.size:
+        raise ClientError(f"{video.path} is empty: is it finished?", code="empty_file")
     if options.parameters and not options.auto_process:
         raise ClientError(
             "Parameters say how a video is read, and this one is only to be uploaded: give them "
@@ -81,7 +83,7 @@ def choose(config: Json, size: int) -> Method:
 def presigned(video: VideoFile, tally: Tally, wishes: Json | None = None) -> Flow[Json]:
     """Uploads a video with a pre-signed form; returns that form. Raises ClientError."""
     wanted = {
-        "filename": video.path.name,
+        "filename": video.name,
         "file_size": video.size,
         "content_type": video.content_type,
         **(wishes or {}),
@@ -116,7 +118,7 @@ def _by_form(video: VideoFile, options: Options, tally: Tally) -> Flow[Upload]:
     form = yield from presigned(video, tally, wishes)
     key = form["s3_key"]
     if not options.auto_process:
-        return Upload("s3", form["job_id"], key, False, f"{video.path.name} lies in S3 as {key}.")
+        return Upload("s3", form["job_id"], key, False, f"{video.name} lies in S3 as {key}.")
     # The server would notice by itself, as it must if this process ends now. Asking makes it look
     # at once, and gives the one job that reads the video.
     created = yield from patiently(partial(process_uploaded, key, {}), options.patience)
