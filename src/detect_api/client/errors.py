@@ -47,12 +47,13 @@ class ClientError(Exception):
 
 def refusal(answer: httpx.Response) -> ClientError:
     """The error that a server's answer of 400 or more means; the body must have been read."""
-    detail, code = "", "server"
+    code = "server"
     try:
         body = answer.json()
-        detail, code = str(body["detail"]), str(body.get("code", code))
+        detail = str(body["detail"])
+        code = str(body.get("code", code))
     except (ValueError, KeyError, TypeError, AttributeError):
-        detail = detail or answer.text[:300].strip() or f"status {answer.status_code}"
+        detail = answer.text[:300].strip() or f"status {answer.status_code}"
     return ClientError(
         detail,
         code=code,
