@@ -23,6 +23,8 @@ import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
+from detect_api.core import tracing
+from detect_api.core.cloudwatch import tell_regularly
 from detect_api.core.config import Settings
 from detect_api.core.logging import configure_logging
 from detect_api.db.session import make_engine, make_session_factory
@@ -63,6 +65,7 @@ async def run(settings: Settings) -> int:
     def on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         nonlocal broken
         if _was_taken_away(context.get("exception")):
+            shop.metrics.taken_away.inc()
             log.warning("task_was_given_to_another")
             return
         broken = True
@@ -72,6 +75,14 @@ async def run(settings: Settings) -> int:
     loop.set_exception_handler(on_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    if settings.worker_metrics_port:
+        shop.metrics.serve(settings.host, settings.worker_metrics_port)
+    told_to_the_end = contextlib.ExitStack()
+    told_to_the_end.callback(tracing.configure(settings, "worker"))
+    if settings.cloudwatch_metrics_seconds:
+        told_to_the_end.callback(
+            tell_regularly(shop.metrics.registry, "worker", settings.cloudwatch_metrics_seconds)
+        )
     threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
     async with app.open_async():
         lanes = [asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)]
@@ -93,6 +104,7 @@ async def run(settings: Settings) -> int:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await asyncio.gather(*lanes, *others, waiting, return_exceptions=True)
+    told_to_the_end.close()
     engine.dispose()
     return 1 if broken else 0
 
