@@ -28,6 +28,7 @@ from botocore.validate import ParamValidator
 from fastapi import FastAPI
 
 from detect_api.app import create_app
+from detect_api.aws.policy import service_policy
 from detect_api.cli import app as commands
 from detect_api.client import AsyncClient, Client
 from detect_api.client.options import UploadOptions
@@ -49,8 +50,8 @@ NOT_IN_THE_SOURCE = {"method_not_allowed"}
 """Codes that are made of an HTTP status' name while the service runs."""
 
 OTHERS = {
-    "AWS_PROFILE", "DETECT_API_URL", "XDG_DATA_HOME", "XDG_STATE_HOME", "API", "VIDEO",
-    "JOB", "ID", "PICTURE", "DETECT_API_DATA", "DETECT_API_TRAINING",
+    "AWS_PROFILE", "DETECT_API_URL", "XDG_DATA_HOME", "XDG_STATE_HOME", "API", "VIDEO", "JOB", "ID",
+    "PICTURE", "DETECT_API_DATA", "DETECT_API_TRAINING", "TF_PLUGIN_FOLDER", "CAPABILITY_IAM",
 }  # fmt: skip
 """Names in capitals in the documents that are no settings."""
 
@@ -361,17 +362,24 @@ def test_codes_at_the_routes_are_in_the_list() -> None:
 
 
 def command_options() -> dict[str, set[str]]:
-    """The options of each command."""
-    group: Any = typer.main.get_command(commands)
-    return {
-        name: {
-            option
-            for parameter in command.params
-            for option in (*parameter.opts, *parameter.secondary_opts)
-            if option.startswith("--")
-        }
-        for name, command in group.commands.items()
-    }
+    """The options of each command; a group's commands are named with it, as in ``s3 setup``."""
+
+    def below(group: Any, begin: str) -> Iterator[tuple[str, set[str]]]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from below(command, f"{begin}{name} ")
+                continue
+            yield (
+                f"{begin}{name}",
+                {
+                    option
+                    for parameter in command.params
+                    for option in (*parameter.opts, *parameter.secondary_opts)
+                    if option.startswith("--")
+                },
+            )
+
+    return dict(below(typer.main.get_command(commands), ""))
 
 
 def test_every_command_and_option_is_described_and_no_other() -> None:
@@ -387,9 +395,14 @@ def test_every_command_and_option_is_described_and_no_other() -> None:
 
 def test_commands_that_are_named_exist() -> None:
     known = command_options()
+    groups = {name.split()[0] for name in known if " " in name}
     for path in documents():
         for code in code_of(path.read_text(encoding="utf-8")):
-            for name, rest in re.findall(r"(?:^|/)detect-api ([a-z][\w-]*)(.*)$", code, re.M):
+            for first, rest in re.findall(r"(?:^|/)detect-api ([a-z][\w-]*)(.*)$", code, re.M):
+                below = re.match(r" +([a-z][\w-]*)", rest) if first in groups else None
+                name = f"{first} {below[1]}" if below else first
+                if name in groups:
+                    continue  # the group itself is meant
                 assert name in known, f"{path.name}: detect-api {name}"
                 given = set(re.findall(r"(?<!\S)--[\w-]+", rest.split("#")[0]))
                 assert not given - known[name], f"{path.name}: {code}"
@@ -483,27 +496,16 @@ def aws_file(name: str) -> Any:
     raise AssertionError(name)
 
 
-@pytest.mark.parametrize(
-    ("operation", "parameter", "file"),
-    [
-        ("PutBucketCors", "CORSConfiguration", "cors.json"),
-        ("PutBucketLifecycleConfiguration", "LifecycleConfiguration", "lifecycle.json"),
-        (
-            "PutBucketNotificationConfiguration",
-            "NotificationConfiguration",
-            "notification.json",
-        ),
-    ],
-)
-def test_the_files_for_the_bucket_have_the_shape_that_s3_takes(
-    operation: str, parameter: str, file: str
-) -> None:
+def test_the_file_for_the_buckets_events_has_the_shape_that_s3_takes() -> None:
     client = boto3.client(
         "s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
     )
-    shape = client.meta.service_model.operation_model(operation).input_shape
+    shape = client.meta.service_model.operation_model(
+        "PutBucketNotificationConfiguration"
+    ).input_shape
     assert shape is not None
-    report = ParamValidator().validate({"Bucket": "b", parameter: aws_file(file)}, shape)
+    given = {"Bucket": "b", "NotificationConfiguration": aws_file("notification.json")}
+    report = ParamValidator().validate(given, shape)
     assert not report.has_errors(), report.generate_report()
 
 
@@ -520,7 +522,9 @@ def test_the_policy_allows_what_the_service_calls() -> None:
         "generate_presigned_url": "s3:PutObject",
     }  # fmt: skip
     assert called <= set(needs), "say here, in the policy and in its table what is new"
-    allowed = {action for part in aws_file("policy.json")["Statement"] for action in part["Action"]}
+    shown = aws_file("policy.json")
+    assert shown == service_policy("your-video-bucket", "videos/", "us-east-1")
+    allowed = {action for part in shown["Statement"] for action in part["Action"]}
     assert {needs[call] for call in called} <= allowed
     assert "s3:HeadObject" not in allowed  # there is no such action
 
@@ -529,11 +533,12 @@ def test_the_policy_of_the_queue_allows_what_the_worker_calls() -> None:
     source = (SOURCES / "jobs" / "s3_queue.py").read_text("utf-8")
     called = set(re.findall(r"client\.([a-z_]+)\(", source))
     needs = {"receive_message": "sqs:ReceiveMessage", "delete_message": "sqs:DeleteMessage"}
-    (part,) = aws_file("events-policy.json")["Statement"]
-    assert {needs[call] for call in called} == set(part["Action"])
     (configuration,) = aws_file("notification.json")["QueueConfigurations"]
+    arn = configuration["QueueArn"]
+    policy = service_policy("b", "videos/", "us-east-1", queue=arn.replace("ACCOUNT", "1" * 12))
+    assert {needs[call] for call in called} == set(policy["Statement"][-1]["Action"])
     (sending,) = aws_file("queue-policy.json")["Statement"]
-    assert configuration["QueueArn"] == part["Resource"] == sending["Resource"]
+    assert sending["Resource"] == arn
 
 
 # -- what a reader is told to type ----------------------------------------------------------

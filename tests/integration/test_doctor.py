@@ -14,11 +14,11 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from detect_api.aws.check import s3_checks
 from detect_api.cli import app
 from detect_api.cli.doctor import all_checks
 from detect_api.core.config import Settings
 from detect_api.local.checks import Check, database_checks
-from detect_api.local.s3_checks import s3_checks
 from detect_api.local.stack import Stack
 from tests.conftest import make_settings, short_folder
 
@@ -84,17 +84,17 @@ def test_the_running_stack_is_found_and_left_as_it_was(
     assert status == 0, report
     port = next(check for check in report["checks"] if check["name"] == "port")
     assert "detect-api answers" in port["detail"]
-    assert keys(stack.settings, "videos/doctor-") == []
+    assert keys(stack.settings, "videos/check-") == []
 
 
 def test_wrong_keys_are_told_from_a_missing_bucket(s3: Settings) -> None:
     origin = "http://127.0.0.1:8000"
     wrong = s3.model_copy(update={"aws_secret_access_key": SecretStr("wrong")})
-    found = list(s3_checks(wrong, origin=origin))
+    found = list(s3_checks(wrong, origins=[origin]))
     assert found[0].status == "fail"
     assert "keys" in found[0].advice
     missing = s3.model_copy(update={"s3_bucket_name": "not-there"})
-    found = list(s3_checks(missing, origin=origin))
+    found = list(s3_checks(missing, origins=[origin]))
     assert found[0].status == "fail"
     assert "create it" in found[0].advice
 
@@ -104,16 +104,16 @@ def test_an_s3_that_does_not_answer_is_one_failure(s3: Settings) -> None:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         nowhere = s3.model_copy(update={"s3_endpoint_url": url})
-        found = list(s3_checks(nowhere, origin="http://127.0.0.1:8000"))
+        found = list(s3_checks(nowhere, origins=["http://127.0.0.1:8000"]))
     assert [check.status for check in found] == ["fail"]
     assert "S3_ENDPOINT_URL" in found[0].advice
 
 
 def test_pages_of_other_origins_get_a_warning_not_a_failure(stack: Stack) -> None:
-    found = statuses(s3_checks(stack.settings, origin="https://anywhere.example"))
+    found = statuses(s3_checks(stack.settings, origins=["https://anywhere.example"]))
     assert found.pop("S3 CORS") == "warn"
     assert set(found.values()) == {"ok"}
-    assert keys(stack.settings, "videos/doctor-") == []
+    assert keys(stack.settings, "videos/check-") == []
 
 
 def test_a_database_that_does_not_answer_fails_without_its_password(

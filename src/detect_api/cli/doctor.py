@@ -39,7 +39,7 @@ def doctor(
         shown = {"ok": not failed, "checks": [asdict(check) for check in checks]}
         typer.echo(json.dumps(shown, indent=1))
     else:
-        _print_table(checks)
+        print_checks(checks)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -90,8 +90,8 @@ def _trial_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _service_checks(settings: Settings) -> Iterator[Check]:
+    from detect_api.aws.check import s3_checks
     from detect_api.local.checks import database_checks
-    from detect_api.local.s3_checks import s3_checks
     from detect_api.local.stack import client_host
 
     assert settings.database_url
@@ -99,10 +99,11 @@ def _service_checks(settings: Settings) -> Iterator[Check]:
     if settings.storage_mode != "directory":
         own = f"http://{client_host(settings.host)}:{settings.port}"
         origins = [origin for origin in settings.cors_origin_list if origin != "*"]
-        yield from s3_checks(settings, origin=origins[0] if origins else own)
+        yield from s3_checks(settings, origins=[origins[0] if origins else own])
 
 
-def _print_table(checks: list[Check]) -> None:
+def print_checks(checks: list[Check]) -> None:
+    """A table of what was found, and the verdict."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
