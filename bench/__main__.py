@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import api, multipart, processing, tus, vision
+from bench import api, multipart, processing, transfer, tus, vision
 from bench.report import Report, say
 from detect_api.core.config import Settings
 from detect_api.local.stack import Stack
@@ -15,6 +15,7 @@ from detect_api.local.stack import Stack
 PARTS = {
     "api": api.measure,
     "tus": tus.measure,
+    "transfer": transfer.measure,
     "processing": processing.measure,
     "vision": vision.measure,
 }

@@ -1,16 +1,17 @@
-"""A line that breaks: a TCP proxy that drops connections after so many bytes."""
+"""A bad line: a TCP proxy that drops connections after so many bytes, damages or slows them."""
 
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 _RESET = struct.pack("ii", 1, 0)
+_WAIT_SECONDS = 120.0
 
 
 class CuttingProxy:
@@ -18,27 +19,62 @@ class CuttingProxy:
 
     ``cuts`` are numbers of bytes: the first connection to have carried so many towards the
     service is reset, then the next number counts. Without cuts everything passes. With
-    ``answers`` the bytes that come back count instead, so that an answer is lost.
+    ``answers`` the bytes that come back count instead, so that an answer is lost. ``damages``
+    work like ``cuts`` towards the service: one bit of the byte at that place is flipped.
     """
 
-    def __init__(self, target: str, cuts: list[int], *, answers: bool = False) -> None:
-        address = urlsplit(target)
-        assert address.hostname
-        assert address.port
-        self._target = (address.hostname, address.port)
-        self._cuts = list(cuts)
+    def __init__(
+        self,
+        target: str,
+        cuts: list[int] | None = None,
+        *,
+        answers: bool = False,
+        damages: list[int] | None = None,
+    ) -> None:
+        self.cuts = list(cuts or [])
+        self.damages = list(damages or [])
+        self.pause = 0.0
+        """Seconds that each chunk of a client takes, to make uploads slow."""
+        self.made = 0
+        """Cuts made so far."""
+        self.damaged = 0
+        """Bits flipped so far."""
+        self.received = 0
+        """Bytes that clients have sent so far."""
         self._answers = answers
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._down = False
+        self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(0.2)
-        self.made = 0
-        """Cuts made so far."""
+        self.point_at(target)
 
     @property
     def url(self) -> str:
         """What to call instead of the target."""
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def point_at(self, target: str) -> None:
+        """Passes new connections on to this server."""
+        address = urlsplit(target)
+        assert address.hostname
+        assert address.port
+        self._target = (address.hostname, address.port)
+
+    def hang_up(self, seconds: float = 0.0) -> None:
+        """Resets every connection, and lets none in for so long."""
+        self._down = True
+        with self._lock:
+            ends = list(self._open)
+        for end in ends:
+            _reset(end)
+        threading.Timer(seconds, setattr, (self, "_down", False)).start()
+
+    def reset(self) -> None:
+        """Becomes a good line, and counts anew."""
+        self.cuts, self.damages, self.pause = [], [], 0.0
+        self.made = self.damaged = self.received = 0
 
     @contextlib.contextmanager
     def running(self) -> Iterator[CuttingProxy]:
@@ -49,6 +85,7 @@ class CuttingProxy:
             yield self
         finally:
             self._closing.set()
+            self.hang_up()
             thread.join(timeout=10)
             self._listener.close()
 
@@ -59,6 +96,9 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
             except TimeoutError:
                 continue
+            if self._down:
+                client.close()
+                continue
             carrier = threading.Thread(target=self._carry, args=(client,), daemon=True)
             carrier.start()
             carriers.append(carrier)
@@ -66,34 +106,55 @@ class CuttingProxy:
             carrier.join(timeout=10)
 
     def _carry(self, client: socket.socket) -> None:
-        service = socket.create_connection(self._target, timeout=30)
-        client.settimeout(30)
+        with client, contextlib.suppress(OSError):
+            client.settimeout(_WAIT_SECONDS)
+            with socket.create_connection(self._target, timeout=_WAIT_SECONDS) as service:
+                with self._lock:
+                    self._open |= {client, service}
+                back = threading.Thread(target=self._pass, args=(service, client), daemon=True)
+                back.start()
+                self._pass(client, service, forth=True)
+                back.join(timeout=_WAIT_SECONDS)
+                with self._lock:
+                    self._open -= {client, service}
+
+    def _pass(self, source: socket.socket, sink: socket.socket, *, forth: bool = False) -> None:
         carried = 0
-        with client, service, selectors.DefaultSelector() as ready:
-            ready.register(client, selectors.EVENT_READ, service)
-            ready.register(service, selectors.EVENT_READ, client)
-            while not self._closing.is_set():
-                for key, _ in ready.select(timeout=0.2):
-                    source, sink = key.fileobj, key.data
-                    assert isinstance(source, socket.socket)
-                    try:
-                        data = source.recv(65536)
-                        if not data:
-                            return
-                        if (source is service) == self._answers:
-                            carried += len(data)
-                            if self._cut(carried):
-                                for end in (client, service):
-                                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                                return
-                        sink.sendall(data)
-                    except OSError:
-                        return
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if forth:
+                    data = self._damage(data, carried)
+                    self.received += len(data)
+                carried += len(data)
+                if forth != self._answers and self._cut(carried):
+                    _reset(source)
+                    _reset(sink)
+                    return
+                sink.sendall(data)
+                if forth and self.pause:
+                    time.sleep(self.pause)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
 
     def _cut(self, carried: int) -> bool:
         with self._lock:
-            if not self._cuts or carried < self._cuts[0]:
+            if not self.cuts or carried < self.cuts[0]:
                 return False
-            del self._cuts[0]
+            del self.cuts[0]
             self.made += 1
             return True
+
+    def _damage(self, data: bytes, carried: int) -> bytes:
+        with self._lock:
+            if not self.damages or carried + len(data) <= self.damages[0]:
+                return data
+            place = max(0, self.damages.pop(0) - carried)
+            self.damaged += 1
+        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def _reset(end: socket.socket) -> None:
+    """Ends a connection as a broken line does: those who wait in it wake up."""
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        end.shutdown(socket.SHUT_RDWR)

@@ -30,6 +30,8 @@ from fastapi import FastAPI
 from detect_api.app import create_app
 from detect_api.aws.policy import service_policy
 from detect_api.cli import app as commands
+from detect_api.client import AsyncClient, Client
+from detect_api.client.options import UploadOptions
 from detect_api.core import errors
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
@@ -48,8 +50,8 @@ NOT_IN_THE_SOURCE = {"method_not_allowed"}
 """Codes that are made of an HTTP status' name while the service runs."""
 
 OTHERS = {
-    "AWS_PROFILE", "DETECT_API_URL", "XDG_DATA_HOME", "API", "VIDEO", "JOB", "ID", "PICTURE",
-    "DETECT_API_DATA", "DETECT_API_TRAINING", "TF_PLUGIN_FOLDER", "CAPABILITY_IAM",
+    "AWS_PROFILE", "DETECT_API_URL", "XDG_DATA_HOME", "XDG_STATE_HOME", "API", "VIDEO", "JOB", "ID",
+    "PICTURE", "DETECT_API_DATA", "DETECT_API_TRAINING", "TF_PLUGIN_FOLDER", "CAPABILITY_IAM",
 }  # fmt: skip
 """Names in capitals in the documents that are no settings."""
 
@@ -610,6 +612,35 @@ def test_the_python_example_works(stack: Stack, folder: Path, document: str) -> 
     assert "Processed 8/8 frames (1 unique plates" in ran.stdout or "uploaded" in ran.stdout
     if document == "docs/AWS_S3_INTEGRATION.md":
         assert TEXT in ran.stdout
+
+
+def test_the_examples_of_the_client_work(stack: Stack, folder: Path) -> None:
+    examples = [b.text for b in blocks(read("docs/CLIENT.md")) if b.note == "run: python"]
+    assert len(examples) == 2
+    for example in examples:
+        ran = run_there(
+            folder, sys.executable, "-c", example.replace("http://localhost:8000", stack.api_url)
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert f"{TEXT} " in ran.stdout
+        assert "completed" in ran.stdout
+    assert (folder / "pictures" / f"001-{TEXT}-crop.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+    assert TEXT in (folder / "plates.csv").read_text()
+
+
+def test_every_method_of_the_client_is_described() -> None:
+    methods = {name for name in vars(Client) if not name.startswith("_")}
+    assert {name for name in vars(AsyncClient) if not name.startswith("_")} == methods - {
+        "interrupt"
+    }
+    described = set(re.findall(r"`(?:client\.)?(\w+)\(", read("docs/CLIENT.md")))
+    assert methods <= described
+    options = {
+        names_in(cells[0])[0]
+        for cells in rows(read("docs/CLIENT.md"))
+        if len(cells) == 3 and "`" in cells[0]
+    }
+    assert {*UploadOptions.__annotations__, "on_progress"} == options
 
 
 def test_the_example_in_parts_works(stack: Stack, folder: Path) -> None:

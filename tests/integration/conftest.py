@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -19,6 +20,9 @@ from detect_api.api.deps import Parts
 from detect_api.app import create_app
 from detect_api.core.config import Settings
 from detect_api.db.tables import Job, Plate, UnreadTrack
+
+if TYPE_CHECKING:
+    from tests.integration.lines import Line
 
 
 @dataclass(frozen=True)
@@ -176,3 +180,42 @@ def api_without_s3(database_url: str, tmp_path_factory: pytest.TempPathFactory) 
     folder: Path = tmp_path_factory.mktemp("no-s3")
     settings = Settings(_env_file=None, enable_s3=False, database_url=database_url, data_dir=folder)
     yield from serve(settings)
+
+
+@pytest.fixture(scope="session")
+def session_line(
+    database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Line]:
+    """A line to an API with S3, in whatever state a test left it."""
+    from tests.integration.lines import line_to
+
+    folder = tmp_path_factory.mktemp("line")
+    settings = s3.model_copy(
+        update={"database_url": database_url, "data_dir": folder, "max_file_size": 16_000_000}
+    )
+    with line_to(settings) as line:
+        yield line
+
+
+@pytest.fixture
+def line(session_line: Line) -> Line:
+    """A line in good order to an API with S3."""
+    session_line.to_api.reset()
+    session_line.to_store.reset()
+    return session_line
+
+
+@pytest.fixture(scope="session")
+def content() -> bytes:
+    """Bytes of a video that goes in parts."""
+    from tests.integration.lines import SIZE
+
+    return os.urandom(SIZE - 12_345)
+
+
+@pytest.fixture
+def video(tmp_path: Path, content: bytes) -> Path:
+    """A file that is taken for a video, of its own for each test."""
+    path = tmp_path / "large.mp4"
+    path.write_bytes(content)
+    return path

@@ -44,6 +44,7 @@ from detect_api.cli import process as process  # noqa: E402
 from detect_api.cli import remote as remote  # noqa: E402
 from detect_api.cli import s3 as s3  # noqa: E402
 from detect_api.cli import serve as serve  # noqa: E402
+from detect_api.cli import upload as upload  # noqa: E402
 from detect_api.cli import worker as worker  # noqa: E402
 
 

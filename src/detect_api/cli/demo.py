@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detect_api.cli import app
+from detect_api.cli.output import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from detect_api.cli.output import Advance
     from detect_api.client import Client
     from detect_api.core.config import Settings
 
-EXIT_INTERRUPTED = 130
 LINE_SECONDS = 5.0
 """Without a terminal, progress is a line so often."""
 

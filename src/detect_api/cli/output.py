@@ -14,13 +14,17 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
 
 Advance = Callable[[int, int, str], None]
 """Called with done, total and a few words."""
@@ -41,30 +45,57 @@ def fail(detail: str, *, code: str, as_json: bool) -> typer.Exit:
 
 
 @contextmanager
-def bar(title: str, *, shown: bool = True, transfer: bool = False) -> Iterator[Advance]:
-    """A progress bar on standard error; on a terminal only."""
+def bars(*, shown: bool = True) -> Iterator[Callable[[str, bool], Advance]]:
+    """Progress bars on standard error, on a terminal only: each call adds one.
+
+    It takes a title and whether bytes are counted, and gives what moves the bar. A bar that is
+    full goes away. Threads may share them.
+    """
     console = Console(stderr=True)
-    columns = (
-        [DownloadColumn(), TransferSpeedColumn()]
-        if transfer
-        else [TextColumn("{task.completed:.0f}/{task.total:.0f}")]
-    )
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        *columns,
+        _Count(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[words]}"),
         console=console,
         disable=not (shown and console.is_terminal),
         transient=True,
     ) as progress:
-        task = progress.add_task(title, total=1, words="")
 
-        def advance(done: int, total: int, words: str = "") -> None:
-            progress.update(task, completed=done, total=max(total, 1), words=words)
+        def add(title: str, transfer: bool) -> Advance:
+            task = progress.add_task(title, total=1, words="", transfer=transfer)
 
-        yield advance
+            def advance(done: int, total: int, words: str = "") -> None:
+                progress.update(task, completed=done, total=max(total, 1), words=words)
+                if done >= total > 0:
+                    progress.update(task, visible=False)
+
+            return advance
+
+        yield add
+
+
+@contextmanager
+def bar(title: str, *, shown: bool = True, transfer: bool = False) -> Iterator[Advance]:
+    """One progress bar on standard error; on a terminal only."""
+    with bars(shown=shown) as add:
+        yield add(title, transfer)
+
+
+class _Count(ProgressColumn):
+    """Bytes and their speed, or a count of frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = DownloadColumn()
+        self._speed = TransferSpeedColumn()
+
+    def render(self, task: Task) -> Text:
+        """The text beside the bar."""
+        if task.fields["transfer"]:
+            return Text.assemble(self._bytes.render(task), " ", self._speed.render(task))
+        return Text(f"{task.completed:.0f}/{task.total or 0:.0f}")
 
 
 def plates_table(plates: list[dict[str, Any]]) -> None:

@@ -1,24 +1,16 @@
-"""``detect-api upload`` and ``detect-api jobs``: work with a running server."""
+"""``detect-api jobs``: the jobs of a running server."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from detect_api.cli import app
-from detect_api.cli.output import EXIT_FAILED, Advance, bar, fail, plates_table, say
-from detect_api.cli.process import (
-    AsJson,
-    EndFrame,
-    FrameSkip,
-    MinConfidence,
-    Region,
-    StartFrame,
-)
+from detect_api.cli.output import EXIT_FAILED, bar, fail, plates_table, say
+from detect_api.cli.process import AsJson
 
 if TYPE_CHECKING:
     from detect_api.client import Client
@@ -27,52 +19,6 @@ Url = Annotated[
     str, typer.Option(envvar="DETECT_API_URL", help="Address of the detect-api server.")
 ]
 DEFAULT_URL = "http://127.0.0.1:8000"
-
-
-@app.command()
-def upload(
-    video: Annotated[Path, typer.Argument(help="The video file.")],
-    url: Url = DEFAULT_URL,
-    frame_skip: FrameSkip = 1,
-    start_frame: StartFrame = None,
-    end_frame: EndFrame = None,
-    min_confidence: MinConfidence = None,
-    region: Region = None,
-    wait: Annotated[bool, typer.Option(help="Follow the job until it has ended.")] = True,
-    as_json: AsJson = False,
-) -> None:
-    """Upload a video to a server, have it read and show its plates.
-
-    Exit status 0: the job completed (or, with --no-wait, was created). 1: anything else.
-    """
-    from detect_api.client import Client, ClientError
-
-    given = {
-        "frame_skip": frame_skip,
-        "start_frame": start_frame,
-        "end_frame": end_frame,
-        "min_confidence": min_confidence,
-        "region": region,
-    }
-    parameters = {name: value for name, value in given.items() if value is not None}
-    if not video.is_file():
-        raise fail(f"There is no file {video}.", code="file", as_json=as_json)
-    try:
-        with Client(url) as client:
-            with bar(f"Uploading {video.name}", shown=not as_json, transfer=True) as sent:
-                created = client.process(video, parameters, _two(sent))
-            if not wait:
-                _print(created, as_json, created["message"])
-                return
-            outcome = _follow(client, created["job_id"], as_json)
-    except ClientError as error:
-        raise fail(str(error), code="server", as_json=as_json) from None
-    if outcome["status"] != "completed":
-        raise typer.Exit(EXIT_FAILED)
-
-
-def _two(advance: Advance) -> Any:
-    return lambda sent, total: advance(sent, total, "")
 
 
 def _follow(client: Client, job_id: str, as_json: bool) -> dict[str, Any]:
@@ -136,7 +82,7 @@ def jobs(
                 action = client.cancel if cancel else client.retry if retry else client.job
                 _show(action(job_id), as_json)
     except ClientError as error:
-        raise fail(str(error), code="server", as_json=as_json) from None
+        raise fail(str(error), code=error.code, as_json=as_json) from None
 
 
 def _actions(follow: bool, cancel: bool, retry: bool, delete: bool) -> list[tuple[str, bool]]:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
-_PIECE = 256 * 1024
-
-Progress = Callable[[int, int], None]
-"""Called with bytes sent and bytes in all."""
+from detect_api.client.source import VideoFile
 
 
 class FileForm:
@@ -19,41 +15,30 @@ class FileForm:
     Only a small piece of the file is in memory at a time.
     """
 
-    def __init__(
-        self,
-        fields: Mapping[str, str],
-        path: Path,
-        *,
-        content_type: str,
-        on_progress: Progress | None = None,
-    ) -> None:
+    def __init__(self, fields: Mapping[str, str], file: VideoFile) -> None:
         boundary = f"detect-api-{secrets.token_hex(12)}"
-        self._path = path
-        self._on_progress = on_progress
-        self.size = path.stat().st_size
+        self._file = file
         head = b""
         for name, value in fields.items():
             head += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"'.encode()
             head += f"\r\n\r\n{value}\r\n".encode()
-        filename = path.name.replace("\\", "_").replace('"', "%22")
+        filename = file.name.replace("\\", "_").replace('"', "%22")
+        filename = filename.replace("\r", "%0D").replace("\n", "%0A")
         head += (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"'
-            f"\r\nContent-Type: {content_type}\r\n\r\n"
+            f"\r\nContent-Type: {file.content_type}\r\n\r\n"
         ).encode()
         self._head = head
         self._tail = f"\r\n--{boundary}--\r\n".encode()
-        self.headers = {
-            "Content-Type": f"multipart/form-data; boundary={boundary}",
-            "Content-Length": str(len(head) + self.size + len(self._tail)),
-        }
+        self.headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
-    def __iter__(self) -> Iterator[bytes]:
+    @property
+    def size(self) -> int:
+        """Bytes of the whole body."""
+        return len(self._head) + self._file.size + len(self._tail)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body."""
         yield self._head
-        sent = 0
-        with self._path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                yield piece
-                sent += len(piece)
-                if self._on_progress is not None:
-                    self._on_progress(sent, self.size)
+        yield from self._file.whole().pieces()
         yield self._tail

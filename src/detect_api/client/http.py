@@ -1,45 +1,36 @@
-"""A client for the HTTP API."""
+"""A client for the HTTP API that blocks while it works."""
 
 from __future__ import annotations
 
-import json
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import httpx
 
-from detect_api.client.form import FileForm, Progress
-from detect_api.core.ids import VIDEO_TYPES, extension_of
-
-FINISHED = ("completed", "failed", "cancelled", "expired")
-
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-_UPLOAD_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
-_SILENCE = httpx.Timeout(60.0, connect=10.0)
-_RECONNECTS = 30
-
-Json = dict[str, Any]
-
-
-class ClientError(Exception):
-    """The server, or storage, did not do what it was asked; the text says what to do.
-
-    ``refused`` tells that it answered, with no: asking again would not help.
-    """
-
-    def __init__(self, detail: str, *, refused: bool = False) -> None:
-        super().__init__(detail)
-        self.refused = refused
+from detect_api.client import pictures, routes, upload
+from detect_api.client.errors import ClientError, refusal
+from detect_api.client.events import FINISHED, REOPEN_SECONDS, Event, Following
+from detect_api.client.flow import Json
+from detect_api.client.memory import state_folder
+from detect_api.client.options import Options, Upload, UploadOptions
+from detect_api.client.source import VideoFile
+from detect_api.client.tally import Progress, Tally
+from detect_api.client.threads import Threads
 
 
 class Client:
-    """One detect-api server. Use it in a ``with`` block, or close it."""
+    """One detect-api server. Use it in a ``with`` block, or close it. Threads may share it.
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=_TIMEOUT)
+    Every method raises ClientError when the server, or storage, does not do what it was asked.
+    ``state`` is the folder for unfinished uploads; this user's own by default.
+    """
+
+    def __init__(self, url: str, *, state: Path | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._state = state or state_folder()
+        self._threads = Threads(self._url)
 
     def __enter__(self) -> Client:
         return self
@@ -49,181 +40,163 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._http.close()
+        self._threads.close()
+
+    def interrupt(self) -> None:
+        """Ends what other threads do with this client, soon and for good (``interrupted``).
+
+        What is needed to go on with an upload stays.
+        """
+        self._threads.interrupt()
 
     def config(self) -> Json:
         """Limits and ways of uploading."""
-        return self._json("GET", "/config")
+        return self._threads.run(routes.config())
+
+    def upload(
+        self,
+        path: Path | str,
+        parameters: Json | None = None,
+        *,
+        on_progress: Progress | None = None,
+        **options: Unpack[UploadOptions],
+    ) -> Upload:
+        """Uploads a video in the way that fits its size and the server, and has it read.
+
+        ``parameters`` say how it is to be read, as for ``POST /process/video/s3``; ``options`` are
+        those of ``Options``, such as ``auto_process=False`` to upload it and no more. A large
+        upload that was cut off, interrupted or killed goes on when this is called again with the
+        same file and parameters. ``on_progress`` gets the bytes sent and the bytes in all; it is
+        called by one thread at a time, not always the same.
+        """
+        wanted = Options(self._state, parameters or {}, **options)
+        return self._threads.run(upload.upload(self._url, Path(path), wanted, on_progress))
+
+    def process(
+        self,
+        path: Path | str,
+        parameters: Json | None = None,
+        on_progress: Progress | None = None,
+    ) -> Json:
+        """Uploads a video and has it read; returns the created job as the routes do."""
+        return self.upload(path, parameters, on_progress=on_progress).created()
+
+    def upload_to_s3(self, path: Path | str, on_progress: Progress | None = None) -> Json:
+        """Uploads a video with one pre-signed form and no more; returns that form."""
+        video = VideoFile.at(Path(path))
+        return self._threads.run(upload.presigned(video, Tally(video.size, on_progress)))
+
+    def process_uploaded(self, s3_key: str, parameters: Json | None = None) -> Json:
+        """Has a video that lies in S3 read; returns the created job."""
+        return self._threads.run(upload.process_uploaded(s3_key, parameters or {}))
+
+    def upload_through_api(
+        self,
+        path: Path | str,
+        parameters: Json | None = None,
+        on_progress: Progress | None = None,
+    ) -> Json:
+        """Uploads a video through the API in one request and has it read; returns the job."""
+        video = VideoFile.at(Path(path))
+        tally = Tally(video.size, on_progress)
+        return self._threads.run(upload.through_api(video, parameters or {}, tally))
 
     def job(self, job_id: str) -> Json:
         """A job's state."""
-        return self._json("GET", f"/jobs/{job_id}")
+        return self._threads.run(routes.job(job_id))
 
-    def jobs(self, **filters: str | int) -> Iterator[Json]:
-        """Jobs, the newest first; fetched page by page."""
-        cursor: str | None = None
-        while True:
-            page = self._json("GET", "/jobs", params={**filters, **_given(cursor=cursor)})
-            yield from page["jobs"]
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return
-
-    def result(self, job_id: str) -> Json:
-        """A job's whole result."""
-        return self._json("GET", f"/jobs/{job_id}/result")
+    def jobs(self, **filters: str | int | Sequence[str]) -> Iterator[Json]:
+        """Jobs, the newest first; fetched page by page. Filters are those of ``GET /jobs``."""
+        return self._entries(routes.jobs(filters))
 
     def cancel(self, job_id: str) -> Json:
         """Ends a job."""
-        return self._json("POST", f"/jobs/{job_id}/cancel")
+        return self._threads.run(routes.act(job_id, "cancel"))
 
     def retry(self, job_id: str) -> Json:
         """Starts a failed or cancelled job again."""
-        return self._json("POST", f"/jobs/{job_id}/retry")
+        return self._threads.run(routes.act(job_id, "retry"))
 
     def delete(self, job_id: str) -> Json:
         """Deletes a job and all that belongs to it; returns what that was."""
-        return self._json("DELETE", f"/jobs/{job_id}")
+        return self._threads.run(routes.delete(job_id))
 
-    def picture(self, url: str) -> bytes:
-        """The JPEG behind a ``crop_url`` or ``frame_url``."""
-        return self._request("GET", url).content
-
-    def process(
-        self, path: Path, parameters: Json | None = None, on_progress: Progress | None = None
-    ) -> Json:
-        """Uploads a video, straight to S3 where that is on, and has it processed.
-
-        Returns the created job. Raises ClientError, also for what is not a video by its name.
-        """
-        if "s3" in self.config()["upload_methods"]:
-            key = self.upload_to_s3(path, on_progress)["s3_key"]
-            return self.process_uploaded(key, parameters)
-        return self.upload_through_api(path, parameters, on_progress)
-
-    def upload_to_s3(self, path: Path, on_progress: Progress | None = None) -> Json:
-        """Uploads a video with a pre-signed form; returns that form."""
-        kind = VIDEO_TYPES.get(extension_of(path.name), "application/octet-stream")
-        form = self._json(
-            "POST",
-            "/process/video/upload/s3/presigned-url",
-            body={
-                "filename": path.name,
-                "file_size": path.stat().st_size,
-                "content_type": kind,
-            },
-        )
-        body = FileForm(form["upload_fields"], path, content_type=kind, on_progress=on_progress)
-        try:
-            answer = httpx.post(
-                form["upload_url"],
-                content=iter(body),
-                headers=body.headers,
-                timeout=_UPLOAD_TIMEOUT,
-            )
-        except httpx.HTTPError as error:
-            raise ClientError(f"The upload to S3 broke off ({_name(error)}): try again.") from error
-        if answer.status_code >= 300:
-            raise ClientError(
-                f"S3 refused the upload ({answer.status_code}): {answer.text[:300].strip()}"
-            )
-        return form
-
-    def process_uploaded(self, s3_key: str, parameters: Json | None = None) -> Json:
-        """Has a video that lies in S3 processed; returns the created job.
-
-        Sent with an Idempotency-Key, so that a lost answer does not start a second job.
-        """
-        body = {"s3_key": s3_key, **(parameters or {})}
-        return self._json(
-            "POST", "/process/video/s3", body=body, headers={"Idempotency-Key": str(uuid.uuid4())}
-        )
-
-    def upload_through_api(
-        self, path: Path, parameters: Json | None = None, on_progress: Progress | None = None
-    ) -> Json:
-        """Uploads a video through the API and has it processed; returns the created job."""
-        fields = {name: str(value) for name, value in (parameters or {}).items()}
-        kind = VIDEO_TYPES.get(extension_of(path.name), "application/octet-stream")
-        body = FileForm(fields, path, content_type=kind, on_progress=on_progress)
-        answer = self._request(
-            "POST",
-            "/process/video/upload/async",
-            content=iter(body),
-            headers=body.headers,
-            timeout=_UPLOAD_TIMEOUT,
-        )
-        created: Json = answer.json()
-        return created
-
-    def follow(self, job_id: str) -> Iterator[tuple[str, Json]]:
+    def follow(self, job_id: str, *, seconds: float | None = None) -> Iterator[Event]:
         """The job's events, (name, data), until it has ended.
 
         A broken stream is taken up again where it ended, a limited number of times. Raises
-        ClientError when the server stays away.
+        ClientError, too, when so many ``seconds`` have passed (``timeout``).
         """
-        last, broken = "", 0
+        following = Following(job_id, seconds)
         while True:
             try:
-                for event_id, name, data in self._events(job_id, last):
-                    last, broken = event_id or last, 0
-                    yield name, data
+                yield from self._events(following)
                 if self.job(job_id)["status"] in FINISHED:
                     return
+                time.sleep(REOPEN_SECONDS)
             except (httpx.HTTPError, ClientError) as error:
-                broken += 1
-                if broken > _RECONNECTS or (isinstance(error, ClientError) and error.refused):
-                    raise ClientError(
-                        f"The job can no longer be followed ({error}). It goes on on the server: "
-                        f"look with 'detect-api jobs {job_id}'."
-                    ) from error
-                time.sleep(min(5.0, 0.2 * 2**broken))
+                time.sleep(following.pause(error))
 
-    def _events(self, job_id: str, last: str) -> Iterator[tuple[str, str, Json]]:
-        headers = {"Last-Event-ID": last} if last else {}
-        with self._http.stream(
-            "GET", f"/jobs/{job_id}/events", headers=headers, timeout=_SILENCE
+    def wait(
+        self,
+        job_id: str,
+        on_progress: Callable[[Json], None] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> Json:
+        """The job, once it has ended; ``on_progress`` gets its state whenever that changes."""
+        for name, data in self.follow(job_id, seconds=seconds):
+            if name == "progress" and on_progress is not None:
+                on_progress(data)
+        return self.job(job_id)
+
+    def result(self, job_id: str) -> Json:
+        """A job's whole result."""
+        return self._threads.run(routes.result(job_id))
+
+    def plates(self, job_id: str) -> Iterator[Json]:
+        """A job's plates, also while it runs; fetched page by page."""
+        return self._entries(routes.plates(job_id))
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        fuzzy: int = 0,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> Iterator[Json]:
+        """Plates of all jobs: a part of a text or a pattern, ``fuzzy`` wrong characters allowed."""
+        return self._entries(routes.search(text, fuzzy, since, until))
+
+    def correct(self, plate_id: str, text: str, by: str | None = None) -> Json:
+        """Puts a person's reading in place of the machine's; returns the plate."""
+        return self._threads.run(routes.correct(plate_id, text, by))
+
+    def picture(self, url: str) -> bytes:
+        """The JPEG behind a ``crop_url`` or ``frame_url``."""
+        return self._threads.run(routes.picture(url))
+
+    def download_pictures(self, job_id: str, folder: Path | str) -> list[Path]:
+        """Writes the pictures of a job's result into a folder; returns the files."""
+        return self._threads.run(pictures.download_pictures(job_id, Path(folder)))
+
+    def export(self, job_id: str, path: Path | str, kind: str = "csv") -> None:
+        """Writes a job's plates to a file, as ``csv`` or ``jsonl``."""
+        self._threads.run(routes.export(job_id, Path(path), kind))
+
+    def _entries(self, pages: routes.Pages) -> Iterator[Json]:
+        while not pages.ended:
+            yield from self._threads.run(pages.next())
+
+    def _events(self, following: Following) -> Iterator[Event]:
+        headers = following.headers()
+        with self._threads.api.stream(
+            "GET", following.url, headers=headers, timeout=following.timeout()
         ) as answer:
             if answer.status_code >= 400:
                 answer.read()
-                raise _refusal(answer)
-            fields: dict[str, str] = {}
+                raise refusal(answer)
             for line in answer.iter_lines():
-                name, _, value = line.partition(": ")
-                if line and name:
-                    fields[name] = value
-                elif not line and "data" in fields:
-                    yield fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"])
-                    fields = {}
-
-    def _json(self, method: str, url: str, *, body: Json | None = None, **more: Any) -> Json:
-        answer: Json = self._request(method, url, json=body, **more).json()
-        return answer
-
-    def _request(self, method: str, url: str, **more: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, url, **more)
-        except httpx.HTTPError as error:
-            raise ClientError(
-                f"The server at {self._http.base_url} does not answer ({_name(error)}): "
-                "is it running ('detect-api serve'), and is the address right?"
-            ) from error
-        if answer.status_code >= 400:
-            raise _refusal(answer)
-        return answer
-
-
-def _refusal(answer: httpx.Response) -> ClientError:
-    try:
-        detail = str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        detail = answer.text[:300].strip() or f"status {answer.status_code}"
-    return ClientError(detail, refused=answer.status_code < 500)
-
-
-def _given(**values: str | None) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _name(error: httpx.HTTPError) -> str:
-    return type(error).__name__
+                if (event := following.feed(line)) is not None:
+                    yield event
