@@ -14,7 +14,7 @@ from detect_api.api import problems
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import health, jobs, plates, video
+from detect_api.api.routes import health, jobs, plates, video, webhooks
 from detect_api.api.schemas.base import Problem
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
@@ -27,6 +27,7 @@ def make_parts(settings: Settings) -> Parts:
     """The parts that the routes work with. Connects to nothing yet."""
     engine = make_engine(settings.database_url)
     single = make_engine(settings.database_url, pool_size=4, autocommit=True)
+    webhook_url = settings.webhook_url.get_secret_value() if settings.webhook_url else None
     problem = s3_problem(settings)
     s3 = None
     if problem is None:
@@ -37,7 +38,7 @@ def make_parts(settings: Settings) -> Parts:
     return Parts(
         settings=settings,
         engines=(engine, single),
-        sessions=make_session_factory(engine),
+        sessions=make_session_factory(engine, webhook_url=webhook_url),
         single=make_session_factory(single),
         store=make_store(settings),
         s3=s3,
@@ -71,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (video, jobs, plates, health):
+    for module in (video, jobs, webhooks, plates, health):
         app.include_router(module.router)
     if settings.cors_origin_list:
         app.add_middleware(

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
-from detect_api.jobs import queue, states
+from detect_api.jobs import outbox, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.workshop import Workshop
@@ -94,7 +94,7 @@ def sweep(shop: Workshop) -> bool:
     _end_broken_uploads(shop.sessions, shop.store)
     _expire(shop.sessions, shop.store)
     _remove(shop)
-    _forget(shop.sessions)
+    _forget(shop.sessions, shop.settings.webhook_retention_days)
     with shop.sessions.begin() as session:
         session.execute(delete(Lease).where(Lease.name == _LEASE))
     return True
@@ -246,10 +246,11 @@ def _remove(shop: Workshop) -> None:
         log.warning("removal_postponed", detail=error.detail)
 
 
-def _forget(sessions: SessionFactory) -> None:
+def _forget(sessions: SessionFactory, webhook_days: int) -> None:
     with sessions.begin() as session:
         session.execute(
             delete(IdempotencyKey).where(
                 IdempotencyKey.created_at < datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS)
             )
         )
+        outbox.forget(session, webhook_days)

@@ -1,7 +1,8 @@
 """A worker process: takes tasks from the queue until it is told to stop.
 
 One lane runs segments, one at a time; another runs the short tasks, so that plates of a finished
-segment appear while the next one is read. Run as ``python -m detect_api.jobs.worker``.
+segment appear while the next one is read. Beside them the process sweeps and sends webhooks. Run as
+``python -m detect_api.jobs.worker``.
 
 Whatever shakes the queue's own bookkeeping (the database restarts in the middle of a task, say)
 ends the process: the supervisor starts a new one, and the sweep hands its tasks on. That is one
@@ -27,10 +28,12 @@ from detect_api.core.config import Settings
 from detect_api.core.logging import configure_logging
 from detect_api.db.session import make_engine, make_session_factory
 from detect_api.jobs import queue
+from detect_api.jobs.deliver import Deliverer
 from detect_api.jobs.sweep import INTERVAL_SECONDS, STALLED_SECONDS, sweep
 from detect_api.jobs.tasks import make_app, register
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage import make_store
+from detect_api.webhooks.send import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +48,10 @@ async def run(settings: Settings) -> int:
     On a signal, running segments stop at the next frame and go back to the queue.
     """
     engine = make_engine(settings.database_url, pool_size=4)
-    shop = Workshop(settings, make_session_factory(engine), make_store(settings))
+    webhook_url = settings.webhook_url.get_secret_value() if settings.webhook_url else None
+    sessions = make_session_factory(engine, webhook_url=webhook_url)
+    shop = Workshop(settings, sessions, make_store(settings))
+    webhooks = Deliverer(sessions, Sender.from_settings(settings))
     app = make_app(settings.database_url or "")
     register(app, shop)
     loop = asyncio.get_running_loop()
@@ -73,22 +79,22 @@ async def run(settings: Settings) -> int:
     threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
     async with app.open_async():
         lanes = [asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)]
-        sweeper = asyncio.create_task(_sweep_for_ever(shop))
+        helpers = [asyncio.create_task(_sweep_for_ever(shop)), asyncio.create_task(webhooks.run())]
         waiting = asyncio.create_task(ending.wait())
         log.info("worker_ready")
         done, _ = await asyncio.wait(
-            [*lanes, sweeper, waiting], return_when=asyncio.FIRST_COMPLETED
+            [*lanes, *helpers, waiting], return_when=asyncio.FIRST_COMPLETED
         )
         if waiting not in done:
             broken = True
             for task in done:
                 log.error("worker_failed", exc_info=task.exception())
         stop()
-        for task in (*lanes, sweeper, waiting):
+        for task in (*lanes, *helpers, waiting):
             task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
-                await asyncio.gather(*lanes, sweeper, waiting, return_exceptions=True)
+                await asyncio.gather(*lanes, *helpers, waiting, return_exceptions=True)
     engine.dispose()
     return 1 if broken else 0
 

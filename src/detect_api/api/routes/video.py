@@ -22,6 +22,7 @@ from detect_api.api.schemas.video import (
 )
 from detect_api.core.ids import new_id
 from detect_api.services import idempotency, s3_service
+from detect_api.webhooks.target import check_webhook
 
 router = APIRouter(prefix="/process/video", tags=["video"])
 
@@ -72,6 +73,7 @@ def process_s3(
     body: ProcessRequest, parts: PartsDep, idempotency_key: IdempotencyKey = None
 ) -> Any:
     parts.require_s3()
+    check_webhook(parts.settings, body.webhook_url)
     route, print_ = "process-s3", idempotency.fingerprint(body.model_dump())
     with parts.sessions.begin() as session:
         # The answer to a repeated request must not depend on what became of the video since.
