@@ -88,9 +88,7 @@ def written(number: int, style: list[str], parts: int) -> str:
     last = number & (1 << 8 * (5 - parts)) - 1
     values = [*octets[: parts - 1], last]
     formats = {"decimal": "{:d}", "octal": "0{:o}", "hex": "0x{:x}", "HEX": "0X{:X}"}
-    return ".".join(
-        formats[kind].format(value) for kind, value in zip(style, values, strict=False)
-    )
+    return ".".join(formats[kind].format(value) for kind, value in zip(style, values, strict=False))
 
 
 RESOLVE = system_resolver()

@@ -196,9 +196,10 @@ class Deliverer:
 
     async def _pause(self) -> None:
         """Waits a little, or until there is room again."""
-        full = len(self._running) >= AT_ONCE
-        if full:
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        if self._running:
+            await asyncio.wait(
+                self._running, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
         else:
             await asyncio.sleep(_POLL_SECONDS)
 
