@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 SECONDS = 60.0
@@ -78,19 +80,17 @@ def receiver(
             except OSError:
                 return  # nobody listens any more
 
-        do_GET = do_POST
-
         def log_message(self, *_: object) -> None:
             return
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
-        def get_request(self) -> tuple[ssl.SSLSocket, object]:
+        def get_request(self) -> tuple[socket.socket, Any]:
             connection, peer = super().get_request()
-            if tls is not None:
-                connection = tls.wrap_socket(connection, server_side=True)
-            return connection, peer
+            if tls is None:
+                return connection, peer
+            return tls.wrap_socket(connection, server_side=True), peer
 
         def handle_error(self, *_: object) -> None:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import uuid
@@ -518,8 +519,6 @@ def test_no_proxy_is_taken_from_the_environment(
 def test_tls_is_verified_for_the_name_and_not_for_the_address(
     hooked: Api, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    import ssl
-
     authority = trustme.CA()
     file = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(str(file))

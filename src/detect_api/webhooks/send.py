@@ -13,7 +13,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from detect_api.core.config import Settings
 from detect_api.core.errors import InvalidRequest
 from detect_api.webhooks.target import Rules
 
-Resolver = Callable[[str, int], Awaitable[list[str]]]
+Resolver = Callable[[str, int], Coroutine[Any, Any, list[str]]]
 """All addresses of a host, in the order in which to try them. Raises OSError."""
 
 TIMEOUT_SECONDS = 15.0
