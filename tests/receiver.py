@@ -48,9 +48,9 @@ class Receiver:
         self.released.wait(SECONDS)
         return Answer()
 
-    def wait(self, number: int = 1) -> list[Received]:
+    def wait(self, number: int = 1, seconds: float = SECONDS) -> list[Received]:
         """Returns once so many requests came in."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + seconds
         while len(self.received) < number:
             assert time.monotonic() < end, self.received
             time.sleep(0.02)

@@ -25,7 +25,7 @@ def test_a_receiver_hears_of_the_result(client: Client, stack: Stack, sample: Sa
             )
         assert answer.status_code == 200, answer.text
         job_id = answer.json()["job_id"]
-        (request,) = here.wait()
+        (request,) = here.wait(seconds=240)
         said = Webhook(SECRET).verify(request.body, request.headers)
     assert said["type"] == "job.completed"
     assert said["data"] == {**client.job(job_id), "upload_job_id": None}

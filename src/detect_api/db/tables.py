@@ -199,11 +199,7 @@ class WebhookDelivery(Base):
             "next_try_at",
             postgresql_where=text("status = 'pending'"),
         ),
-        Index(
-            "webhook_deliveries_ended_idx",
-            "finished_at",
-            postgresql_where=text("status <> 'pending'"),
-        ),
+        Index("webhook_deliveries_status_idx", "status", "finished_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

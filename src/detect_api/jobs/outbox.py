@@ -69,7 +69,7 @@ def forget(session: Session, days: int) -> None:
     old = (
         select(WebhookDelivery.id)
         .where(
-            WebhookDelivery.status != PENDING,
+            WebhookDelivery.status.in_((DELIVERED, FAILED)),
             WebhookDelivery.finished_at < datetime.now(UTC) - timedelta(days=days),
         )
         .limit(_FORGET_AT_ONCE)

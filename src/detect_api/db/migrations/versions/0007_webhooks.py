@@ -32,7 +32,6 @@ def upgrade() -> None:
         CREATE INDEX webhook_deliveries_job_idx ON webhook_deliveries (job_id, created_at);
         CREATE INDEX webhook_deliveries_due_idx ON webhook_deliveries (next_try_at)
             WHERE status = 'pending';
-        CREATE INDEX webhook_deliveries_ended_idx ON webhook_deliveries (finished_at)
-            WHERE status <> 'pending';
+        CREATE INDEX webhook_deliveries_status_idx ON webhook_deliveries (status, finished_at);
         """
     )
