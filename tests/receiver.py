@@ -32,6 +32,8 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"ok"
+    stays: bool = False
+    """Whether the connection is kept open behind the body."""
 
 
 @dataclass
@@ -77,6 +79,8 @@ def receiver(
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(said.body)
+                if said.stays:
+                    here.released.wait(SECONDS)
             except OSError:
                 return  # nobody listens any more
 

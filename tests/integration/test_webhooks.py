@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -304,12 +305,26 @@ def test_what_a_receiver_does_wrong_is_said(hooked: Api) -> None:
 def test_a_receiver_that_never_answers_is_not_waited_for(hooked: Api, here: Receiver) -> None:
     here.answer = here.hang
     job_id = cancelled(hooked, here.url)
-    settings = hooked.parts.settings
-    sender = Sender.from_settings(settings)
-    short = Sender(sender.rules, sender.secrets, sender.tls, timeout=0.5)
-    asyncio.run(Deliverer(hooked.parts.sessions, short).once())
+    send_due_within(hooked, 0.5)
     entry = log_of(hooked, job_id)[0]["tries"][0]
     assert entry["error"] == "No answer came within 0.5 seconds."
+
+
+def test_an_answer_counts_although_its_body_never_ends(hooked: Api, here: Receiver) -> None:
+    here.answer = lambda: Answer(200, {"Content-Length": "5000"}, b"begun", stays=True)
+    job_id = cancelled(hooked, here.url)
+    for _ in range(9):  # more than once only where this machine is too slow for its head
+        send_due_within(hooked, 1.5)
+        (row,) = log_of(hooked, job_id)
+        if row["status"] == "delivered":
+            break
+        change(hooked, next_try_at=LONG_AGO)
+    assert (row["status"], row["tries"][-1]["response"]) == ("delivered", "begun")
+
+
+def send_due_within(api: Api, seconds: float) -> None:
+    sender = replace(Sender.from_settings(api.parts.settings), timeout=seconds)
+    assert asyncio.run(Deliverer(api.parts.sessions, sender).once()) == 1
 
 
 def test_a_slow_receiver_does_not_hold_up_another(hooked: Api, here: Receiver) -> None:

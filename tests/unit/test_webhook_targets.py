@@ -150,6 +150,7 @@ def test_urls_that_are_sent_to_and_what_is_shown_of_them(url: str, shown: str) -
 
 @given(st.text(max_size=60), st.sampled_from(["", "https://", "http://", "https://[", "//"]))
 def test_whatever_is_given_is_taken_or_refused_in_a_sentence(text: str, start: str) -> None:
+    assert origin_of(start + text), "never raises: it is called when a job ends"
     try:
         url = Rules().check_url(start + text)
     except InvalidRequest:

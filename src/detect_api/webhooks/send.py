@@ -36,6 +36,8 @@ TIMEOUT_SECONDS = 15.0
 
 EXCERPT_BYTES = 1024
 _BODY_SECONDS = 2.0
+_RESOLVING_AT_ONCE = 32
+"""A lookup can take about twice as long as a try, whose end it then does not notice."""
 _MAX_ADDRESSES = 4
 _MAX_RETRY_AFTER = 24 * 3600
 
@@ -74,7 +76,7 @@ def system_resolver() -> Resolver:
 
     A name server that hangs would otherwise take threads from the process' other work.
     """
-    threads = ThreadPoolExecutor(8, thread_name_prefix="resolve")
+    threads = ThreadPoolExecutor(_RESOLVING_AT_ONCE, thread_name_prefix="resolve")
 
     def lookup(host: str, port: int) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -123,8 +125,7 @@ class Sender:
         except InvalidRequest as error:
             return outcome(error=error.detail)
         try:
-            async with asyncio.timeout(self.timeout):
-                return outcome(**await self._post(target, message_id, at, body))
+            return outcome(**await self._post(target, message_id, at, body))
         except TimeoutError:
             return outcome(error=f"No answer came within {self.timeout:g} seconds.")
         except Exception as error:  # whatever it was, this delivery has it, not the worker
@@ -162,12 +163,15 @@ class Sender:
         )
         limits = dict.fromkeys(("connect", "read", "write", "pool"), self.timeout)
         async with (
+            asyncio.timeout(self.timeout) as limit,
             pool,
             pool.stream(
                 "POST", target, headers=list(headers.items()), content=body.encode(),
                 extensions={"timeout": limits},
             ) as answer,
         ):  # fmt: skip
+            # The answer is known: what may still come in time must not turn it into none.
+            limit.reschedule(asyncio.get_running_loop().time() + _BODY_SECONDS + 1.0)
             return {
                 "status": answer.status,
                 "response": await _excerpt(answer),
@@ -219,7 +223,8 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
 async def _excerpt(answer: httpcore.Response) -> str:
     """The beginning of the body; what does not come soon is not waited for."""
     read = bytearray()
-    with contextlib.suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
+    broken = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+    with contextlib.suppress(TimeoutError, *broken):
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in answer.aiter_stream():
                 read += chunk[:EXCERPT_BYTES]

@@ -109,7 +109,7 @@ def origin_of(url: str) -> str:
     """Scheme, host and port: what may be shown, since path and query often hold a token."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, ValueError):
         return "?"
     return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
 
