@@ -302,6 +302,14 @@ def test_what_a_receiver_does_wrong_is_said(hooked: Api) -> None:
     assert (entry["status_code"], entry["error"]) == (None, "The receiver takes no connections.")
 
 
+def test_a_receiver_without_tls_is_told_apart(hooked: Api, here: Receiver) -> None:
+    job_id = cancelled(hooked, here.url.replace("http:", "https:"))
+    send_due(hooked)
+    entry = log_of(hooked, job_id)[0]["tries"][0]
+    assert entry["error"] == "No TLS connection comes about with the receiver."
+    assert here.received == []
+
+
 def test_a_receiver_that_never_answers_is_not_waited_for(hooked: Api, here: Receiver) -> None:
     here.answer = here.hang
     job_id = cancelled(hooked, here.url)

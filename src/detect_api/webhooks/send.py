@@ -100,7 +100,7 @@ class Sender:
 
     @classmethod
     def from_settings(cls, settings: Settings, resolve: Resolver | None = None) -> Sender:
-        """A sender as the settings want it. Raises OSError if WEBHOOK_CA_FILE cannot be read."""
+        """A sender as the settings want it. Raises OSError if WEBHOOK_CA_FILE holds no PEM."""
         tls = httpx.create_ssl_context(trust_env=False)
         if settings.webhook_ca_file is not None:
             tls.load_verify_locations(settings.webhook_ca_file)
@@ -248,6 +248,8 @@ def _sentence(error: Exception) -> str:
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"The receiver's certificate is not valid: {cause.verify_message}."
+        if isinstance(cause, ssl.SSLError):
+            return "No TLS connection comes about with the receiver."
         cause = cause.__cause__ or cause.__context__
     sentences: dict[type[Exception], str] = {
         AddressRefused: "The host stands for a private or reserved address.",
