@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -107,16 +107,17 @@ def record(session: Session, claimed: Claimed, outcome: Outcome) -> str | None:
     row.log = [*row.log, entry][-LOG_LENGTH:]
     if row.claim != claimed.claim:
         return row.status
-    now = datetime.now(UTC)
     row.tries += 1
     row.claim = row.claimed_until = row.next_try_at = None
+    # Times are the database's, so that workers whose clocks differ mean the same.
     if outcome.delivered:
-        row.status, row.finished_at = outbox.DELIVERED, now
+        row.status, row.finished_at = outbox.DELIVERED, func.now()
     elif outcome.status == _GONE or row.tries > len(WAITS):
-        row.status, row.finished_at = outbox.FAILED, now
+        row.status, row.finished_at = outbox.FAILED, func.now()
     else:
         wait = max(WAITS[row.tries - 1], outcome.retry_after)
-        row.next_try_at = now + timedelta(seconds=wait * random.uniform(1, 1 + JITTER))  # noqa: S311
+        jittered = timedelta(seconds=wait * random.uniform(1, 1 + JITTER))  # noqa: S311
+        row.next_try_at = func.now() + jittered
     return row.status
 
 

@@ -10,7 +10,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from detect_api.core.ids import new_id
@@ -57,8 +57,7 @@ def announce(session: Session, job_id: uuid.UUID, status: str) -> None:
                 url=url,
                 origin=origin_of(url),
                 body=body,
-                created_at=now,
-                next_try_at=now,
+                next_try_at=func.now(),
             )
         )
     session.flush()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from detect_api.core.errors import Conflict, NotFound
@@ -42,7 +41,7 @@ def replay(session: Session, delivery_id: uuid.UUID) -> dict[str, Any]:
     row = session.get(WebhookDelivery, delivery_id, with_for_update=True)
     if row is None:
         raise NotFound(f"There is no webhook {delivery_id}.", code="webhook_not_found")
-    now = datetime.now(UTC)
+    now = session.scalars(select(func.now())).one()
     claimed = row.claimed_until is not None and row.claimed_until > now
     due = row.next_try_at is not None and row.next_try_at <= now
     if row.status == outbox.PENDING and (claimed or due):
