@@ -491,6 +491,11 @@ def aws_file(name: str) -> Any:
     [
         ("PutBucketCors", "CORSConfiguration", "cors.json"),
         ("PutBucketLifecycleConfiguration", "LifecycleConfiguration", "lifecycle.json"),
+        (
+            "PutBucketNotificationConfiguration",
+            "NotificationConfiguration",
+            "notification.json",
+        ),
     ],
 )
 def test_the_files_for_the_bucket_have_the_shape_that_s3_takes(
@@ -519,6 +524,17 @@ def test_the_policy_allows_what_the_service_calls() -> None:
     allowed = {action for part in aws_file("policy.json")["Statement"] for action in part["Action"]}
     assert {needs[call] for call in called} <= allowed
     assert "s3:HeadObject" not in allowed  # there is no such action
+
+
+def test_the_policy_of_the_queue_allows_what_the_worker_calls() -> None:
+    source = (SOURCES / "jobs" / "s3_queue.py").read_text("utf-8")
+    called = set(re.findall(r"client\.([a-z_]+)\(", source))
+    needs = {"receive_message": "sqs:ReceiveMessage", "delete_message": "sqs:DeleteMessage"}
+    (part,) = aws_file("events-policy.json")["Statement"]
+    assert {needs[call] for call in called} == set(part["Action"])
+    (configuration,) = aws_file("notification.json")["QueueConfigurations"]
+    (sending,) = aws_file("queue-policy.json")["Statement"]
+    assert configuration["QueueArn"] == part["Resource"] == sending["Resource"]
 
 
 # -- what a reader is told to type ----------------------------------------------------------

@@ -14,7 +14,7 @@ from detect_api.api import problems
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import health, jobs, plates, video, webhooks
+from detect_api.api.routes import events, health, jobs, plates, video, webhooks
 from detect_api.api.schemas.base import Problem
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (video, jobs, webhooks, plates, health):
+    for module in (video, events, jobs, webhooks, plates, health):
         app.include_router(module.router)
     if settings.cors_origin_list:
         app.add_middleware(

@@ -96,6 +96,31 @@ def test_an_upload_through_the_api_gives_the_same(
     assert essence(client.result(created["job_id"])) == essence(reference)
 
 
+def test_an_upload_that_nobody_reports_is_processed(
+    stack: Stack, sample: Sample, reference: dict[str, Any]
+) -> None:
+    with httpx.Client(base_url=stack.api_url, timeout=60) as api:
+        asked = {"filename": "sample.mp4", "auto_process": True, **EVERY_OTHER}
+        form = api.post("/process/video/upload/s3/presigned-url", json=asked).json()
+        with sample.path.open("rb") as file:
+            sent = httpx.post(
+                form["upload_url"], data=form["upload_fields"], files={"file": file}, timeout=60
+            )
+        assert sent.status_code in (200, 204)
+        end = time.monotonic() + 240
+        while True:
+            # The list does not ask storage, as GET /jobs/{job_id} would.
+            jobs = api.get("/jobs", params={"type": "video", "status": "completed"}).json()["jobs"]
+            done = [job for job in jobs if job["s3_key"] == form["s3_key"]]
+            if done:
+                break
+            assert time.monotonic() < end
+            time.sleep(0.5)
+        assert len(done) == 1
+        result = api.get(f"/jobs/{form['job_id']}/result").json()
+    assert essence(result) == essence(reference)
+
+
 def test_the_video_is_deleted_after_processing_if_asked(
     client: Client, stack: Stack, sample: Sample
 ) -> None:

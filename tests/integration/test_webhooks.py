@@ -124,6 +124,11 @@ def test_a_webhook_is_refused_where_no_secret_is_set(api: Api, api_without_s3: A
     url = "https://example.com/hook"
     answer = api.client.post("/process/video/s3", json={"s3_key": "videos/x", "webhook_url": url})
     assert (answer.status_code, answer.json()["code"]) == (503, "webhooks_unavailable")
+    answer = api.client.post(
+        "/process/video/upload/s3/presigned-url",
+        json={"filename": "a.mp4", "auto_process": True, "webhook_url": url},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (503, "webhooks_unavailable")
     answer = api_without_s3.client.post(
         "/process/video/upload/async",
         data={"webhook_url": url},
@@ -158,6 +163,25 @@ def test_a_job_from_a_form_or_from_s3_keeps_its_webhook_and_shows_no_secret(hook
         with hooked.parts.sessions() as session:
             job = session.get_one(Job, uuid.UUID(job_id))
         assert job.parameters["webhook_url"] == url
+
+
+def test_an_upload_that_is_processed_by_itself_is_told_under_its_own_id(
+    hooked: Api, here: Receiver
+) -> None:
+    asked = {"filename": "a.mp4", "auto_process": True, "webhook_url": here.url}
+    refused = {**asked, "webhook_url": "https://10.0.0.1/"}
+    answer = hooked.client.post("/process/video/upload/s3/presigned-url", json=refused)
+    assert (answer.status_code, answer.json()["code"]) == (400, "webhook_url_refused")
+    form = hooked.presign(**asked)
+    hooked.parts.store.put(form["s3_key"], b"video", "video/mp4")
+    upload = hooked.wait_for(form["job_id"], "pending", seconds=60)
+    assert hooked.client.post(f"/jobs/{form['job_id']}/cancel").status_code == 200
+    assert send_due(hooked) == 1
+    said = json.loads(here.received[0].body)["data"]
+    assert (said["job_id"], said["upload_job_id"]) == (
+        upload["processing_job_id"],
+        form["job_id"],
+    )
 
 
 # -- being told -----------------------------------------------------------------------------

@@ -29,8 +29,8 @@ from detect_api.core.errors import (
     Unprocessable,
     UploadTimeout,
 )
+from detect_api.core.limits import check_size, megabytes
 from detect_api.jobs.states import Superseded
-from detect_api.services.limits import check_size, megabytes
 from detect_api.services.upload_service import Upload, check_type
 from detect_api.webhooks.target import check_webhook
 

@@ -80,6 +80,18 @@ class Settings(BaseSettings):
     s3_use_accelerate: bool = Field(
         False, description="Sign uploads for S3 Transfer Acceleration (AWS only)."
     )
+    s3_events_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Token with which the bucket's events are taken at POST /events/s3. Unset: "
+        "none are.",
+    )
+    s3_events_queue_url: str | None = Field(
+        None, description="SQS queue with the bucket's events; workers ask it for them."
+    )
+    s3_events_endpoint_url: str | None = Field(
+        None, description="Endpoint of an SQS other than AWS."
+    )
 
     max_file_size: int = Field(
         524288000, ge=1, description="Largest video in bytes, by POST form or through the API."
@@ -172,7 +184,8 @@ class Settings(BaseSettings):
     @field_validator(
         "enable_s3", "s3_bucket_name", "s3_endpoint_url", "s3_public_endpoint_url",
         "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "database_url",
-        "log_file", "webhook_secret", "webhook_url", "webhook_ca_file", mode="before",
+        "s3_events_token", "s3_events_queue_url", "s3_events_endpoint_url", "log_file",
+        "webhook_secret", "webhook_url", "webhook_ca_file", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

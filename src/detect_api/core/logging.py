@@ -14,7 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from detect_api.core.config import MIB, Settings
 
 _SECRETS = re.compile(
-    r"(X-Amz-(?:Signature|Credential|Security-Token)=|AWSAccessKeyId=|Signature=|"
+    r"([?&]token=|X-Amz-(?:Signature|Credential|Security-Token)=|AWSAccessKeyId=|Signature=|"
     r"(?i:authorization:?\s+(?:bearer|basic)\s+)|://[^/\s:@]+:)[^&\s'\"@]+"
 )
 

@@ -21,6 +21,7 @@ from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
 from detect_api.jobs import outbox, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
+from detect_api.jobs.reconcile import reconcile
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectStore
 
@@ -92,7 +93,9 @@ def sweep(shop: Workshop) -> bool:
         return False
     _requeue(shop.sessions)
     _end_broken_uploads(shop.sessions, shop.store)
-    _expire(shop.sessions, shop.store)
+    limit = shop.settings.max_file_size
+    reconcile(shop.sessions, shop.store, limit)
+    _expire(shop.sessions, shop.store, limit)
     _remove(shop)
     _forget(shop.sessions, shop.settings.webhook_retention_days)
     with shop.sessions.begin() as session:
@@ -181,7 +184,7 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
             )
 
 
-def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
+def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
     """Ends pre-signed uploads whose time is over, unless the object came after all."""
     with sessions() as session:
         late = session.scalars(
@@ -194,7 +197,7 @@ def _expire(sessions: SessionFactory, store: ObjectStore) -> None:
         ).all()
     for job in late:
         try:
-            look_for_upload(sessions, store, job)
+            look_for_upload(sessions, store, job, limit)
         except StorageError as error:
             log.warning("expiry_postponed", job_id=str(job.id), detail=error.detail)
             continue

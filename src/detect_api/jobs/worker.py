@@ -29,6 +29,7 @@ from detect_api.core.logging import configure_logging
 from detect_api.db.session import make_engine, make_session_factory
 from detect_api.jobs import queue
 from detect_api.jobs.deliver import Deliverer
+from detect_api.jobs.s3_queue import EventQueue
 from detect_api.jobs.sweep import INTERVAL_SECONDS, STALLED_SECONDS, sweep
 from detect_api.jobs.tasks import make_app, register
 from detect_api.jobs.workshop import Workshop
@@ -52,6 +53,7 @@ async def run(settings: Settings) -> int:
     sessions = make_session_factory(engine, webhook_url=webhook_url)
     shop = Workshop(settings, sessions, make_store(settings))
     webhooks = Deliverer(sessions, Sender.from_settings(settings))
+    events = EventQueue.from_settings(settings)
     app = make_app(settings.database_url or "")
     register(app, shop)
     loop = asyncio.get_running_loop()
@@ -79,22 +81,24 @@ async def run(settings: Settings) -> int:
     threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
     async with app.open_async():
         lanes = [asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)]
-        helpers = [asyncio.create_task(_sweep_for_ever(shop)), asyncio.create_task(webhooks.run())]
+        others = [asyncio.create_task(_sweep_for_ever(shop)), asyncio.create_task(webhooks.run())]
+        if events is not None:
+            others.append(asyncio.create_task(_take_events(shop, events)))
         waiting = asyncio.create_task(ending.wait())
         log.info("worker_ready")
         done, _ = await asyncio.wait(
-            [*lanes, *helpers, waiting], return_when=asyncio.FIRST_COMPLETED
+            [*lanes, *others, waiting], return_when=asyncio.FIRST_COMPLETED
         )
         if waiting not in done:
             broken = True
             for task in done:
                 log.error("worker_failed", exc_info=task.exception())
         stop()
-        for task in (*lanes, *helpers, waiting):
+        for task in (*lanes, *others, waiting):
             task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
-                await asyncio.gather(*lanes, *helpers, waiting, return_exceptions=True)
+                await asyncio.gather(*lanes, *others, waiting, return_exceptions=True)
     engine.dispose()
     return 1 if broken else 0
 
@@ -139,6 +143,10 @@ async def _sweep_for_ever(shop: Workshop) -> None:
     while True:
         await asyncio.to_thread(sweep, shop)
         await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def _take_events(shop: Workshop, events: EventQueue) -> None:
+    await asyncio.to_thread(events.take_for_ever, shop.sessions, shop.store, shop.stop)
 
 
 def main() -> None:

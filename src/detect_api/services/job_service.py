@@ -33,6 +33,17 @@ def get(session: Session, job_id: uuid.UUID) -> Job:
     return job
 
 
+def _locked(session: Session, job_id: uuid.UUID) -> Job:
+    """The job, locked until the transaction ends. Raises NotFound.
+
+    Whoever locks an upload and the job that processes it locks the upload first.
+    """
+    job = session.get(Job, job_id, with_for_update={"key_share": True}, populate_existing=True)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.", code="job_not_found")
+    return job
+
+
 def processing_of(session: Session, job: Job) -> Job | None:
     """The job that processes what this upload brought, if there is one."""
     if job.processing_job_id is None:
@@ -83,11 +94,9 @@ def jobs_page(
 
 def cancel(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
     """Ends a job that has not ended. Raises NotFound and Conflict."""
-    asked = get(session, job_id)
+    asked = _locked(session, job_id)
     target = asked.processing_job_id or job_id
-    job = session.get(Job, target, with_for_update={"key_share": True}, populate_existing=True)
-    if job is None:
-        raise NotFound(f"There is no job {job_id}.", code="job_not_found")
+    job = _locked(session, target) if target != job_id else asked
     if job.status in states.FINISHED:
         raise Conflict(f"The job is {job.status} already.", code="job_finished")
     job.status = states.CANCELLED
@@ -144,6 +153,8 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
     Rows go at once; objects are written down for removal in the same transaction, so that
     nothing is forgotten. A video that another job still names stays. Raises NotFound.
     """
+    uploads = select(Job.id).where(Job.processing_job_id == job_id).with_for_update()
+    session.scalars(uploads.order_by(Job.id)).all()
     job = session.get(Job, job_id, with_for_update=True)
     if job is None:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
@@ -185,7 +196,9 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
 _LOOK_AGAIN = timedelta(seconds=1)
 
 
-def current_view(sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID) -> dict[str, Any]:
+def current_view(
+    sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID, *, max_file_size: int
+) -> dict[str, Any]:
     """The job as clients see it; looks, at most once a second, whether an awaited upload came.
 
     Raises NotFound. Storage that does not answer only means that it is not known yet.
@@ -193,18 +206,27 @@ def current_view(sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID
     with sessions() as session:
         job = get(session, job_id)
         processing = processing_of(session, job)
-    due = job.checked_at is None or datetime.now(UTC) - job.checked_at > _LOOK_AGAIN
-    if job.status != states.AWAITING_UPLOAD or not due:
-        return job_view(job, processing)
-    try:
-        arrived = look_for_upload(sessions, store, job)
-    except StorageError as error:
-        log.warning("upload_not_checked", job_id=str(job_id), detail=error.detail)
-        arrived = False
-    if not arrived:
+    if not has_just_arrived(sessions, store, job, max_file_size=max_file_size):
         return job_view(job, processing)
     with sessions() as session:
         return view(session, job_id)
+
+
+def has_just_arrived(
+    sessions: SessionFactory, store: ObjectStore, job: Job, *, max_file_size: int
+) -> bool:
+    """Whether the job is an awaited upload whose object has come, which is noted then.
+
+    Asks storage at most once a second a job.
+    """
+    due = job.checked_at is None or datetime.now(UTC) - job.checked_at > _LOOK_AGAIN
+    if job.status != states.AWAITING_UPLOAD or not due:
+        return False
+    try:
+        return look_for_upload(sessions, store, job, max_file_size)
+    except StorageError as error:
+        log.warning("upload_not_checked", job_id=str(job.id), detail=error.detail)
+        return False
 
 
 def remove_objects(sessions: SessionFactory, store: ObjectStore, answer: dict[str, Any]) -> None:

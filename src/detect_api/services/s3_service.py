@@ -6,21 +6,27 @@ Signing is arithmetic on the configured keys and talks to nobody.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
-from detect_api.core.errors import Forbidden, InvalidRequest, NotFound, ObjectMissing
+from detect_api.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, ObjectMissing
 from detect_api.core.ids import VIDEO_TYPES, extension_of, new_id
+from detect_api.core.limits import check_size, megabytes
 from detect_api.db.tables import Job
-from detect_api.jobs import queue, states
-from detect_api.jobs.arrivals import mark_uploaded
-from detect_api.services.limits import check_size, megabytes
+from detect_api.jobs import states
+from detect_api.jobs.arrivals import (
+    check_video,
+    locked_upload,
+    mark_uploaded,
+    start_processing,
+)
 from detect_api.storage.base import ObjectInfo, ObjectStore
 
 if TYPE_CHECKING:
@@ -50,12 +56,19 @@ class S3Service:
         return min(self.settings.max_file_size, LARGEST_FORM)
 
     def presign(
-        self, session: Session, *, filename: str, file_size: int | None, content_type: str
+        self,
+        session: Session,
+        *,
+        filename: str,
+        file_size: int | None,
+        content_type: str,
+        processing: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Records an awaited upload and returns the form that uploads it.
 
         The form holds for one key, type, file name, job and size range, and for
-        ``S3_UPLOAD_EXPIRATION`` seconds. Raises InvalidRequest and TooLarge.
+        ``S3_UPLOAD_EXPIRATION`` seconds. With ``processing``, its parameters, the video is
+        processed as soon as it is there. Raises InvalidRequest and TooLarge.
         """
         extension = _check_video(filename, content_type)
         if file_size is not None:
@@ -88,12 +101,15 @@ class S3Service:
                 "id": job_id,
                 "type": "upload",
                 "status": states.AWAITING_UPLOAD,
-                "message": "Waiting for the file to be uploaded to S3.",
+                "message": "Waiting for the file to be uploaded to S3."
+                + ("" if processing is None else " Processing then starts by itself."),
                 "filename": filename,
                 "content_type": content_type,
                 "file_size": file_size,
                 "object_key": key,
                 "expires_at": now + timedelta(seconds=self.settings.s3_upload_expiration),
+                "auto_process": processing is not None,
+                "parameters": processing or {},
             },
         )
         # A browser's preflight to the bare bucket path is not answered by the bucket's CORS rules
@@ -129,59 +145,72 @@ def uploaded_video(settings: Settings, store: ObjectStore, key: str) -> ObjectIn
         raise NotFound(
             f"There is no video '{key}' in the bucket: upload it first.", code="video_not_found"
         ) from None
-    if found.size == 0:
-        raise InvalidRequest("The uploaded file is empty: upload it again.", code="empty_file")
-    check_size(found.size, settings.max_file_size)
-    if not found.content_type.startswith("video/"):
-        raise InvalidRequest(
-            f"The uploaded file is of type '{found.content_type}': upload it as video/*.",
-            code="not_a_video",
-        )
+    check_video(found, settings.max_file_size)
     return found
 
 
 def create_processing(
-    session: Session, found: ObjectInfo, parameters: dict[str, Any]
+    session: Session,
+    found: ObjectInfo,
+    parameters: dict[str, Any],
+    named: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Creates the job that processes an uploaded video, with its queue entry.
 
-    The upload it came from, if it is one of ours, shows that job's state from then on.
+    The upload it came from, if it is one of ours, shows that job's state from then on. An upload
+    with ``auto_process`` has such a job as soon as its object is there: see ``already_begun`` for
+    ``named``, and for Conflict.
     """
-    job_id = new_id()
-    upload = session.scalar(
-        select(Job).where(Job.object_key == found.key, Job.type == "upload").with_for_update()
-    )
-    session.add(
-        Job(
-            id=job_id,
-            type="video",
-            status=states.PENDING,
-            message="Waiting for a worker.",
-            filename=upload.filename if upload else found.key.rsplit("/", 1)[-1],
-            content_type=found.content_type,
-            file_size=found.size,
-            object_key=found.key,
-            object_etag=found.etag,
-            parameters=parameters,
-        )
-    )
-    session.flush()
+    upload = locked_upload(session, found.key)
     if upload is not None:
         mark_uploaded(session, upload.id, found)
-        session.execute(
-            update(Job)
-            .where(Job.id == upload.id)
-            .values(processing_job_id=job_id, updated_at=func.now())
-        )
-        queue.notify(session, upload.id)
-    queue.defer_plan(session, job_id, attempt=1)
-    queue.notify(session, job_id)
-    return {
-        "job_id": str(job_id),
-        "status": states.PENDING,
-        "message": f"Video processing job created from S3 ({megabytes(found.size)}MB). "
+        begun = already_begun(session, found.key, parameters, named)
+        if begun is not None:
+            return begun
+    job = start_processing(session, upload, found, parameters)
+    return _created(
+        job,
+        f"Video processing job created from S3 ({megabytes(found.size)}MB). "
         "Use the job_id to check status.",
-        "status_url": f"/jobs/{job_id}",
+    )
+
+
+def already_begun(
+    session: Session, key: str, parameters: dict[str, Any], named: Collection[str] | None = None
+) -> dict[str, Any] | None:
+    """The answer that names the job which ``auto_process`` started for this key.
+
+    None if there is none, or if it has ended and was given other ``parameters`` than these. Only
+    parameters that the client has ``named`` are compared (without it, all). Raises Conflict if
+    they differ while the job has not ended: one upload is not read twice at a time.
+    """
+    upload = session.scalar(select(Job).where(Job.object_key == key, Job.type == "upload"))
+    if upload is None or not upload.auto_process or upload.processing_job_id is None:
+        return None
+    job = session.get(Job, upload.processing_job_id)
+    if job is None:
+        return None
+    chosen = parameters if named is None else named
+    if any(parameters[name] != job.parameters.get(name) for name in chosen):
+        if job.status in states.FINISHED:
+            return None
+        raise Conflict(
+            f"The video is being processed already, with other parameters, as job {job.id}: leave "
+            "the parameters out to get that job, or ask again when it has ended.",
+            code="already_processing",
+        )
+    return _created(
+        job,
+        "The video was taken for processing when it arrived. Use the job_id to check status.",
+    )
+
+
+def _created(job: Job, message: str) -> dict[str, Any]:
+    return {
+        "job_id": str(job.id),
+        "status": job.status,
+        "message": message,
+        "status_url": f"/jobs/{job.id}",
     }
 
 

@@ -23,11 +23,11 @@ from sqlalchemy.exc import IntegrityError
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, InvalidRequest, StorageError
 from detect_api.core.ids import IMAGE_TYPES, VIDEO_TYPES, extension_of
+from detect_api.core.limits import check_size, megabytes
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, Removal
 from detect_api.jobs import queue, states
 from detect_api.services import idempotency
-from detect_api.services.limits import check_size, megabytes
 from detect_api.services.s3_service import metadata_value
 from detect_api.storage.base import ObjectInfo, ObjectStore, PartialUpload
 

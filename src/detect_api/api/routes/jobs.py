@@ -72,7 +72,11 @@ async def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
     if body is None:
         changes = kept.changes
         view = await run_in_threadpool(
-            job_service.current_view, parts.sessions, parts.store, job_id
+            job_service.current_view,
+            parts.sessions,
+            parts.store,
+            job_id,
+            max_file_size=parts.settings.max_file_size,
         )
         body = json.dumps(view, separators=(",", ":")).encode()
         processing = view.get("processing_job_id")
@@ -172,7 +176,12 @@ def _look(parts: Parts, job_id: uuid.UUID, last: int) -> tuple[dict[str, Any] | 
             .order_by(Event.id)
             .limit(_EVENTS_A_ROUND)
         ).all()
-        return job_view(job, processing), list(fresh)
+        view = job_view(job, processing)
+    if job_service.has_just_arrived(
+        parts.sessions, parts.store, job, max_file_size=parts.settings.max_file_size
+    ):
+        return _look(parts, job_id, last)
+    return view, list(fresh)
 
 
 @router.post(

@@ -42,23 +42,25 @@ def presigned_url(
     body: PresignRequest, parts: PartsDep, idempotency_key: IdempotencyKey = None
 ) -> Any:
     s3 = parts.require_s3()
+    check_webhook(parts.settings, body.webhook_url)
+    wanted = body.upload()
     if idempotency_key is None:
         try:
             with parts.single() as session:
-                return JSONResponse(s3.presign(session, **body.model_dump()))
+                return JSONResponse(s3.presign(session, **wanted))
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
             # The database was restarted since this connection was used last: take a new one.
             with parts.single() as session:
-                return JSONResponse(s3.presign(session, **body.model_dump()))
+                return JSONResponse(s3.presign(session, **wanted))
     with parts.sessions.begin() as session:
         answer = idempotency.once(
             session,
             "presigned-url",
             idempotency_key,
             idempotency.fingerprint(body.model_dump()),
-            lambda: s3.presign(session, **body.model_dump()),
+            lambda: s3.presign(session, **wanted),
         )
     return JSONResponse(answer)
 
@@ -66,7 +68,7 @@ def presigned_url(
 @router.post(
     "/s3",
     response_model=JobCreated,
-    responses=problems(400, 403, 404, 413, 422, 503),
+    responses=problems(400, 403, 404, 409, 413, 422, 503),
     summary="Process a video that was uploaded to S3",
 )
 def process_s3(
@@ -75,20 +77,26 @@ def process_s3(
     parts.require_s3()
     check_webhook(parts.settings, body.webhook_url)
     route, print_ = "process-s3", idempotency.fingerprint(body.model_dump())
+    parameters = body.model_dump(exclude={"s3_key"})
+    named = body.model_fields_set - {"s3_key"}
     with parts.sessions.begin() as session:
         # The answer to a repeated request must not depend on what became of the video since.
         known = idempotency.first_answer(session, route, idempotency_key, print_)
+        if known is None:
+            # Nor must that to a request for a job that began, and may have ended, by itself.
+            begun = s3_service.already_begun(session, body.s3_key, parameters, named)
+            if begun is not None:
+                known = idempotency.once(session, route, idempotency_key, print_, lambda: begun)
     if known is not None:
         return JSONResponse(known)
     found = s3_service.uploaded_video(parts.settings, parts.store, body.s3_key)
-    parameters = body.model_dump(exclude={"s3_key"})
     with parts.sessions.begin() as session:
         answer = idempotency.once(
             session,
             route,
             idempotency_key,
             print_,
-            lambda: s3_service.create_processing(session, found, parameters),
+            lambda: s3_service.create_processing(session, found, parameters, named),
         )
     return JSONResponse(answer)
 

@@ -21,7 +21,67 @@ JOB = "7a2f5c90-e29b-41d4-a716-446655440001"
 UPLOAD = "550e8400-e29b-41d4-a716-446655440000"
 
 
-class PresignRequest(Request):
+class ProcessingParameters(Request):
+    """How a video is to be read. Frames are counted over the whole video, from 0."""
+
+    frame_skip: int = Field(
+        1, ge=1, le=10_000, description="Look at the frames whose number is a multiple of this."
+    )
+    start_frame: Frame | None = Field(None, description="The first frame looked at.")
+    end_frame: Frame | None = Field(None, description="The first frame not looked at any more.")
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, description="Plates whose text is less sure are listed as unread."
+    )
+    region: Region = None
+    webhook_url: PlainText | None = Field(
+        None,
+        min_length=1,
+        max_length=2048,
+        description="Where to POST what became of the job; see docs/WEBHOOKS.md.",
+    )
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> ProcessingParameters:
+        if self.end_frame is not None and self.end_frame <= (self.start_frame or 0):
+            raise ValueError("end_frame must be greater than start_frame")
+        return self
+
+
+class StoredVideoParameters(ProcessingParameters):
+    """How a video that lies in storage is to be read, and whether it stays there."""
+
+    delete_after_processing: bool = Field(
+        False, description="Remove the video from S3 once the job has completed."
+    )
+
+
+class AutoProcess(StoredVideoParameters):
+    """An upload whose processing may start by itself, and the parameters for that."""
+
+    auto_process: bool = Field(
+        False, description="Start processing when the file is there, without another request."
+    )
+
+    @model_validator(mode="after")
+    def _parameters_have_an_effect(self) -> AutoProcess:
+        given = StoredVideoParameters.model_fields
+        if not self.auto_process and any(
+            getattr(self, name) != field.default for name, field in given.items()
+        ):
+            raise ValueError(
+                "Parameters of processing need auto_process: set it to true, or give them to "
+                "POST /process/video/s3."
+            )
+        return self
+
+    def processing(self) -> dict[str, Any] | None:
+        """The parameters with which to process the file when it is there; None: not by itself."""
+        if not self.auto_process:
+            return None
+        return self.model_dump(include=set(StoredVideoParameters.model_fields))
+
+
+class PresignRequest(AutoProcess):
     """What is going to be uploaded straight to S3."""
 
     filename: PlainText = Field(min_length=1, max_length=255)
@@ -30,12 +90,19 @@ class PresignRequest(Request):
     )
     content_type: PlainText = Field("video/mp4", min_length=1, max_length=100)
 
+    def upload(self) -> dict[str, Any]:
+        """The request as ``S3Service.presign`` takes it."""
+        named = {"filename", "file_size", "content_type"}
+        return {**self.model_dump(include=named), "processing": self.processing()}
+
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
                 "filename": "traffic_video.mp4",
                 "file_size": 187000000,
                 "content_type": "video/mp4",
+                "auto_process": True,
+                "frame_skip": 2,
             }
         }
     )
@@ -79,39 +146,10 @@ class PresignResponse(Response):
     )
 
 
-class ProcessingParameters(Request):
-    """How a video is to be read. Frames are counted over the whole video, from 0."""
-
-    frame_skip: int = Field(
-        1, ge=1, le=10_000, description="Look at the frames whose number is a multiple of this."
-    )
-    start_frame: Frame | None = Field(None, description="The first frame looked at.")
-    end_frame: Frame | None = Field(None, description="The first frame not looked at any more.")
-    min_confidence: float | None = Field(
-        None, ge=0, le=1, description="Plates whose text is less sure are listed as unread."
-    )
-    region: Region = None
-    webhook_url: PlainText | None = Field(
-        None,
-        min_length=1,
-        max_length=2048,
-        description="Where to POST what became of the job; see docs/WEBHOOKS.md.",
-    )
-
-    @model_validator(mode="after")
-    def _range_is_not_empty(self) -> ProcessingParameters:
-        if self.end_frame is not None and self.end_frame <= (self.start_frame or 0):
-            raise ValueError("end_frame must be greater than start_frame")
-        return self
-
-
-class ProcessRequest(ProcessingParameters):
+class ProcessRequest(StoredVideoParameters):
     """An uploaded video, and how it is to be read."""
 
     s3_key: PlainText = Field(min_length=1, max_length=1024)
-    delete_after_processing: bool = Field(
-        False, description="Remove the video from S3 once the job has completed."
-    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -174,3 +212,39 @@ UPLOAD_FORM = form(
 IMAGE_FORM = form(
     {"min_confidence": CONFIDENCE, "region": {"type": "string"}}, {"file": "(the picture)"}
 )
+
+
+class EventTaken(Response):
+    """An event was read; ``arrived`` uploads that were waited for are there."""
+
+    arrived: int
+
+    model_config = ConfigDict(json_schema_extra={"example": {"arrived": 1}})
+
+
+EVENT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "Records": [
+                        {
+                            "eventSource": "aws:s3",
+                            "eventName": "ObjectCreated:Post",
+                            "s3": {
+                                "bucket": {"name": "your-video-bucket"},
+                                "object": {
+                                    "key": "videos/20250113_143022_550e8400.mp4",
+                                    "size": 187000000,
+                                },
+                            },
+                        }
+                    ]
+                },
+            }
+        },
+    }
+}
+"""OpenAPI description of an event, whose shape is the sender's."""
