@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
+import structlog
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from sqlalchemy.exc import SQLAlchemyError
 
 import detect_api
 from detect_api.api import problems
@@ -16,18 +18,22 @@ from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
 from detect_api.api.routes import events, health, jobs, plates, video, webhooks
 from detect_api.api.schemas.base import Problem
+from detect_api.core import tracing
+from detect_api.core.cloudwatch import tell_regularly
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
 from detect_api.db.session import make_engine, make_session_factory
+from detect_api.services import service_state
 from detect_api.services.s3_service import S3Service
 from detect_api.storage import make_store, s3_problem
+
+log = structlog.get_logger(__name__)
 
 
 def make_parts(settings: Settings) -> Parts:
     """The parts that the routes work with. Connects to nothing yet."""
     engine = make_engine(settings.database_url)
     single = make_engine(settings.database_url, pool_size=4, autocommit=True)
-    webhook_url = settings.webhook_url.get_secret_value() if settings.webhook_url else None
     problem = s3_problem(settings)
     s3 = None
     if problem is None:
@@ -38,7 +44,7 @@ def make_parts(settings: Settings) -> Parts:
     return Parts(
         settings=settings,
         engines=(engine, single),
-        sessions=make_session_factory(engine, webhook_url=webhook_url),
+        sessions=make_session_factory(engine, webhook_url=settings.webhook_url_for_all),
         single=make_session_factory(single),
         store=make_store(settings),
         s3=s3,
@@ -55,9 +61,13 @@ def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         listening = asyncio.create_task(parts.broadcast.run())
+        end_telling = _tell_cloudwatch(parts)
+        end_tracing = tracing.configure(settings, "api")
         try:
             yield
         finally:
+            await asyncio.to_thread(end_telling)
+            await asyncio.to_thread(end_tracing)
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
@@ -85,6 +95,22 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestContext, metrics=parts.metrics, status=parts.broadcast.status)
     _describe_problems(app)
     return app
+
+
+def _tell_cloudwatch(parts: Parts) -> Callable[[], None]:
+    """Starts telling the metrics to CloudWatch, if that is wanted; returns what ends it."""
+    seconds = parts.settings.cloudwatch_metrics_seconds
+    if not seconds:
+        return lambda: None
+
+    def refresh() -> None:
+        try:
+            with parts.sessions() as session:
+                service_state.fill_gauges(session, parts.metrics)
+        except SQLAlchemyError as error:
+            log.warning("gauges_not_refreshed", error=type(error).__name__)
+
+    return tell_regularly(parts.metrics.registry, "api", seconds, before=refresh)
 
 
 def _describe_problems(app: FastAPI) -> None:

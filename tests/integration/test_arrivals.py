@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from sqlalchemy import delete, select, text, update
 
 from detect_api.core.errors import StorageError
@@ -122,6 +123,18 @@ def test_whoever_follows_the_upload_starts_its_processing(api: Api) -> None:
     assert seen[0]["status"] == "awaiting_upload"
     (job,) = jobs_of(api, form)
     assert seen[-1]["processing_job_id"] == str(job.id)
+
+
+def test_an_arrival_is_logged_as_the_specification_says(api: Api) -> None:
+    form = api.presign(filename="a.mp4")
+    upload(form, VIDEO)
+    with structlog.testing.capture_logs() as written:
+        api.wait_for(form["job_id"], "uploaded")
+        api.job(form["job_id"])
+    (line,) = [line for line in written if line["event"] == "s3_upload"]
+    assert line["job_id"] == form["job_id"]
+    assert line["file_size_mb"] == round(len(VIDEO) / 1024**2, 2)
+    assert 0 <= line["upload_time_seconds"] < 600
 
 
 def test_an_upload_without_the_wish_waits_for_the_request(api: Api) -> None:

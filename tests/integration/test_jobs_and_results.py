@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from detect_api.db.tables import Job
 from detect_api.jobs import states
@@ -388,3 +389,25 @@ def test_errors_have_one_shape(api: Api) -> None:
         assert isinstance(problem["detail"], str)
         assert problem["request_id"] == "my-request"
         assert set(problem) >= {"type", "title", "status", "detail", "code"}
+
+
+def test_what_changes_something_or_is_refused_is_logged_and_no_query_is(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level("INFO", logger="detect_api.api.middleware"),
+        structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as written,
+    ):
+        form = api.presign(filename="a.mp4")
+        api.client.get(f"/jobs/{form['job_id']}")
+        api.client.get("/plates", params={"text": "SECRET1"})
+        answer = api.client.post(f"/jobs/{form['job_id']}/retry")
+        assert answer.status_code == 409
+    lines = [line for line in written if line["event"] == "request"]
+    assert [(line["method"], line["route"], line["status"]) for line in lines] == [
+        ("POST", "/process/video/upload/s3/presigned-url", 200),
+        ("POST", "/jobs/{job_id}/retry", 409),
+    ]
+    assert lines[1]["job_id"] == form["job_id"]
+    assert lines[1]["request_id"] == answer.headers["x-request-id"]
+    assert "SECRET1" not in str(written)

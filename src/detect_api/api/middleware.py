@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from detect_api.api.status import StatusCache
+from detect_api.core import tracing
 from detect_api.core.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+_levels = logging.getLogger(__name__)
 
 _USABLE = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
@@ -24,7 +30,7 @@ def request_id_of(scope: MutableMapping[str, Any]) -> str:
 
 
 class RequestContext:
-    """Gives each request an id (the client's own if it is a plain word) and measures it."""
+    """Gives each request an id (the client's own if it is a plain word), measures and logs it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, status: StatusCache) -> None:
         self._app = app
@@ -52,10 +58,45 @@ class RequestContext:
                 message = {**message, "headers": [*message["headers"], header]}
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        traced = _traced(scope, request_id)
+        with structlog.contextvars.bound_contextvars(request_id=request_id), traced:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
                 route = scope.get("route")
                 path = getattr(route, "path", "(none)")
-                self._metrics.request(scope["method"], path, status, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._metrics.request(scope["method"], path, status, seconds)
+                _log_request(scope, path, status, seconds)
+
+
+def _traced(scope: Scope, request_id: str) -> AbstractContextManager[None]:
+    """The request's span, under the client's own if it names one."""
+    if not tracing.wanted():
+        return nullcontext()
+    given = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"), None)
+    name = f"{scope['method']} {scope['path']}"
+    return tracing.span(name, given, request_id=request_id)
+
+
+def _log_request(scope: Scope, path: str, status: int, seconds: float) -> None:
+    """One line for each request that changed something or was refused.
+
+    What is only read, many times a second while jobs are followed, is logged at level DEBUG. The
+    line names the route and its job, never the query: that may be a plate somebody looks for.
+    """
+    level = logging.INFO
+    if status < 400 and scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        level = logging.DEBUG
+    if not _levels.isEnabledFor(level):
+        return
+    ids = {k: str(v) for k, v in scope.get("path_params", {}).items() if k.endswith("_id")}
+    log.log(
+        level,
+        "request",
+        method=scope["method"],
+        route=path,
+        status=status,
+        seconds=round(seconds, 4),
+        **ids,
+    )

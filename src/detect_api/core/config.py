@@ -124,6 +124,24 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         0, ge=0, le=256, description="Threads for inference in each worker; 0: cores / WORKERS - 1."
     )
+    worker_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535 - 256,
+        description="Port on which a worker tells its metrics; the second of 'serve' takes the "
+        "next one, and so on. 0: none.",
+    )
+    cloudwatch_metrics_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="Write the metrics to standard output so often, in CloudWatch's embedded "
+        "metric format. 0: never.",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="Where to send OpenTelemetry traces, by OTLP over HTTP; unset: nowhere.",
+    )
     device: str = Field("CPU", description="Device for inference, as OpenVINO names it.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_file: Path | None = Field(None, description="Also write the log, as JSON lines, here.")
@@ -185,7 +203,8 @@ class Settings(BaseSettings):
         "enable_s3", "s3_bucket_name", "s3_endpoint_url", "s3_public_endpoint_url",
         "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "database_url",
         "s3_events_token", "s3_events_queue_url", "s3_events_endpoint_url", "log_file",
-        "webhook_secret", "webhook_url", "webhook_ca_file", mode="before",
+        "otel_exporter_otlp_endpoint", "webhook_secret", "webhook_url", "webhook_ca_file",
+        mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
@@ -221,6 +240,11 @@ class Settings(BaseSettings):
     def webhook_secrets(self) -> tuple[str, ...]:
         """The secrets of WEBHOOK_SECRET."""
         return tuple(self.webhook_secret.get_secret_value().split()) if self.webhook_secret else ()
+
+    @property
+    def webhook_url_for_all(self) -> str | None:
+        """WEBHOOK_URL, in plain text."""
+        return self.webhook_url.get_secret_value() if self.webhook_url else None
 
     @property
     def webhook_networks(self) -> tuple[Network, ...]:

@@ -82,6 +82,7 @@ class Job(Base):
     upload: Mapped[dict[str, Any] | None]
     checked_at: Mapped[datetime | None]
     processing_job_id: Mapped[uuid.UUID | None]
+    traceparent: Mapped[str | None]
     video_deleted_at: Mapped[datetime | None]
 
     video: Mapped[dict[str, Any] | None]

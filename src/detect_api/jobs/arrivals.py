@@ -12,9 +12,11 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from detect_api.core.config import MIB
 from detect_api.core.errors import InvalidRequest, ObjectMissing, TooLarge
 from detect_api.core.ids import new_id
 from detect_api.core.limits import check_size
@@ -22,6 +24,8 @@ from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job
 from detect_api.jobs import queue, states
 from detect_api.storage.base import ObjectInfo, ObjectStore
+
+log = structlog.get_logger(__name__)
 
 AWAITED = (states.AWAITING_UPLOAD, states.EXPIRED)
 """States of an upload whose object may still come. A form that was being sent when its time was
@@ -162,4 +166,11 @@ def _note_arrival(session: Session, upload: Job, found: ObjectInfo, limit: int |
     upload.updated_at = func.now()
     session.flush()
     queue.notify(session, upload.id)
+    took = (found.last_modified - upload.created_at).total_seconds()
+    log.info(
+        "s3_upload",
+        job_id=str(upload.id),
+        file_size_mb=round(found.size / MIB, 2),
+        upload_time_seconds=round(max(0.0, took), 1),
+    )
     return True

@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
@@ -28,6 +29,8 @@ from detect_api.jobs.views import evidence_prefix, plate_view
 from detect_api.jobs.workshop import Workshop, load_job, parameters_of, video_info_of
 from detect_api.vision import decode, pipeline, wire
 from detect_api.vision import types as vision
+
+log = structlog.get_logger(__name__)
 
 JPEG = "image/jpeg"
 
@@ -97,6 +100,12 @@ def _merge_one(shop: Workshop, job: Job, row: Segment) -> None:
         )
         current.updated_at = func.now()
         queue.notify(session, job.id)
+    _count(shop, merged)
+
+
+def _count(shop: Workshop, merged: vision.Merged) -> None:
+    shop.metrics.plates.inc(len(merged.plates))
+    shop.metrics.unread.inc(len(merged.unread))
 
 
 def _finish(shop: Workshop, job: Job) -> None:
@@ -127,6 +136,10 @@ def _finish(shop: Workshop, job: Job) -> None:
             current.error_code, current.error_detail = error
             current.message = f"{ended}; {error[1]}"
             states.add_event(session, job.id, states.FAILED, {"code": error[0], "detail": error[1]})
+        status = current.status
+    _count(shop, merged)
+    shop.metrics.job_ended(status, error[0] if error else "")
+    log.info("job_ended", job_id=str(job.id), status=status, plates=current.plates_found)
     remove_if_asked(shop, job.id)
 
 

@@ -10,8 +10,11 @@ import uuid
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
+
+from detect_api.core import tracing
+from detect_api.db.tables import Job
 
 SEGMENTS = "segments"
 """The long work: decoding and reading."""
@@ -53,7 +56,14 @@ def _defer(
 
 
 def defer_plan(session: Session, job_id: uuid.UUID, attempt: int, *, image: bool = False) -> None:
-    """Queues the planning of a job, in the session's transaction."""
+    """Queues the planning of a job, in the session's transaction.
+
+    The job belongs to the trace of whoever calls.
+    """
+    if tracing.wanted():
+        session.execute(
+            update(Job).where(Job.id == job_id).values(traceparent=tracing.traceparent())
+        )
     _defer(
         session,
         PLAN,

@@ -6,7 +6,7 @@ import uuid
 from contextlib import closing
 from dataclasses import replace
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 
 from detect_api.core.errors import VideoError
 from detect_api.db.tables import Job, Segment
@@ -48,6 +48,10 @@ def _claim(shop: Workshop, job_id: uuid.UUID, attempt: int, index: int) -> tuple
             raise states.Superseded
         row.tries += 1
         row.started_at = func.clock_timestamp()
+        if row.tries == 1 and job.started_at is not None:
+            waited = session.scalar(select(func.clock_timestamp() - job.started_at))
+            assert waited is not None
+            shop.metrics.segment_wait.observe(waited.total_seconds())
         return job, row
 
 
@@ -123,3 +127,5 @@ def _write(
         job.updated_at = func.now()
         queue.defer_merge(session, job_id, attempt, image=job.type == "image")
         queue.notify(session, job_id)
+    shop.metrics.frames.inc(result.processed_frames)
+    shop.metrics.detections.inc(len(result.observations))

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from detect_api.core.errors import StorageError
+from detect_api.core.worker_metrics import WorkerMetrics
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
 from detect_api.jobs import outbox, queue, states
@@ -91,7 +92,7 @@ def sweep(shop: Workshop) -> bool:
     """
     if not _take_lease(shop.sessions):
         return False
-    _requeue(shop.sessions)
+    _requeue(shop.sessions, shop.metrics)
     _end_broken_uploads(shop.sessions, shop.store)
     limit = shop.settings.max_file_size
     reconcile(shop.sessions, shop.store, limit)
@@ -116,7 +117,7 @@ def _take_lease(sessions: SessionFactory) -> bool:
     return taken is not None
 
 
-def _requeue(sessions: SessionFactory) -> None:
+def _requeue(sessions: SessionFactory, metrics: WorkerMetrics) -> None:
     """Gives tasks of dead workers to others, and queues again what no queue entry stands for."""
     with sessions.begin() as session:
         for queue_id in session.scalars(_STALLED, {"seconds": STALLED_SECONDS}).all():
@@ -127,18 +128,22 @@ def _requeue(sessions: SessionFactory) -> None:
                 if not isinstance(error.orig, psycopg.errors.RaiseException):
                     raise
                 continue  # its worker was not dead after all and has just ended the task
+            metrics.swept.labels("dead worker's task").inc()
             log.warning("task_requeued", queue_id=queue_id)
     with sessions.begin() as session:
         limit = {"limit": _LIMIT}
         for row in session.execute(_LOST_PLANS, limit).all():
+            metrics.swept.labels("lost task").inc()
             log.warning("plan_was_lost", job_id=str(row.id))
             queue.defer_plan(session, row.id, row.attempt, image=row.type == "image")
         for row in session.execute(_LOST_SEGMENTS, limit).all():
+            metrics.swept.labels("lost task").inc()
             log.warning("segment_was_lost", job_id=str(row.id), segment=row.segment)
             queue.defer_segment(
                 session, row.id, row.attempt, row.segment, image=row.type == "image"
             )
         for row in session.execute(_LOST_MERGES, limit).all():
+            metrics.swept.labels("lost task").inc()
             log.warning("merge_was_lost", job_id=str(row.id))
             queue.defer_merge(session, row.id, row.attempt, image=row.type == "image")
 

@@ -19,14 +19,16 @@ import structlog
 from procrastinate import App, BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job as QueuedTask
 
+from detect_api.core import tracing
 from detect_api.core.errors import DetectApiError, ObjectChanged, ObjectMissing, VideoError
+from detect_api.core.worker_metrics import Outcome
 from detect_api.db.session import KEEPALIVE
 from detect_api.jobs import queue, states
 from detect_api.jobs.merge import merge
 from detect_api.jobs.plan import plan
 from detect_api.jobs.progress import Interrupted
 from detect_api.jobs.segment import segment
-from detect_api.jobs.workshop import Workshop
+from detect_api.jobs.workshop import Workshop, load_job
 
 log = structlog.get_logger(__name__)
 
@@ -77,23 +79,52 @@ def _run(
     attempt: int,
     work: Callable[[Workshop, uuid.UUID, int], None],
 ) -> None:
-    job = uuid.UUID(job_id)
-    log_ = log.bind(job_id=job_id, attempt=attempt, task=context.job.task_name)
+    name = context.job.task_name
+    with (
+        structlog.contextvars.bound_contextvars(job_id=job_id, attempt=attempt, task=name),
+        shop.metrics.task(name) as outcome,
+        tracing.span(name, _traceparent(shop, job_id), job_id=job_id, attempt=attempt),
+    ):
+        _work(shop, context, uuid.UUID(job_id), attempt, work, outcome)
+
+
+def _traceparent(shop: Workshop, job_id: str) -> str | None:
+    """Where the job's trace began, if traces are wanted."""
+    if not tracing.wanted():
+        return None
+    job = load_job(shop, uuid.UUID(job_id))
+    return job.traceparent if job else None
+
+
+def _work(
+    shop: Workshop,
+    context: JobContext,
+    job: uuid.UUID,
+    attempt: int,
+    work: Callable[[Workshop, uuid.UUID, int], None],
+    outcome: Outcome,
+) -> None:
     if context.job.attempts >= MAX_TRIES:
         # Its process died each time, so that nobody could say why.
         _fail(shop, job, attempt, "task_died", "The worker died each time it tried this video.")
+        outcome.word = "failed"
         return
     try:
         work(shop, job, attempt)
+        outcome.word = "done"
     except states.Superseded:
-        log_.info("task_void")
+        log.info("task_void")
+        outcome.word = "void"
     except (VideoError, ObjectMissing, ObjectChanged) as error:
-        log_.warning("video_failed", code=error.code, detail=error.detail)
+        log.warning("video_failed", code=error.code, detail=error.detail)
         _fail(shop, job, attempt, error.code, error.detail)
+        outcome.word = "failed"
     except Interrupted:
+        outcome.word = "interrupted"
         raise
     except Exception as error:
         if context.job.attempts + 1 >= MAX_TRIES:
+            outcome.word = "failed"
             if isinstance(error, DetectApiError):
                 _fail(shop, job, attempt, error.code, error.detail)
             else:
@@ -104,7 +135,9 @@ def _run(
 
 def _fail(shop: Workshop, job_id: uuid.UUID, attempt: int, code: str, detail: str) -> None:
     with shop.sessions.begin() as session:
-        states.fail(session, job_id, attempt, code=code, detail=detail)
+        failed = states.fail(session, job_id, attempt, code=code, detail=detail)
+    if failed:
+        shop.metrics.job_ended(states.FAILED, code)
 
 
 def make_app(database_url: str) -> App:

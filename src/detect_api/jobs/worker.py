@@ -24,6 +24,8 @@ import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
+from detect_api.core import tracing
+from detect_api.core.cloudwatch import tell_regularly
 from detect_api.core.config import Settings
 from detect_api.core.logging import configure_logging
 from detect_api.db.session import make_engine, make_session_factory
@@ -49,10 +51,8 @@ async def run(settings: Settings) -> int:
     On a signal, running segments stop at the next frame and go back to the queue.
     """
     engine = make_engine(settings.database_url, pool_size=4)
-    webhook_url = settings.webhook_url.get_secret_value() if settings.webhook_url else None
-    sessions = make_session_factory(engine, webhook_url=webhook_url)
+    sessions = make_session_factory(engine, webhook_url=settings.webhook_url_for_all)
     shop = Workshop(settings, sessions, make_store(settings))
-    webhooks = Deliverer(sessions, Sender.from_settings(settings))
     events = EventQueue.from_settings(settings)
     app = make_app(settings.database_url or "")
     register(app, shop)
@@ -69,6 +69,7 @@ async def run(settings: Settings) -> int:
     def on_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         nonlocal broken
         if _was_taken_away(context.get("exception")):
+            shop.metrics.taken_away.inc()
             log.warning("task_was_given_to_another")
             return
         broken = True
@@ -78,10 +79,21 @@ async def run(settings: Settings) -> int:
     loop.set_exception_handler(on_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    if settings.worker_metrics_port:
+        shop.metrics.serve(settings.host, settings.worker_metrics_port)
+    told_to_the_end = contextlib.ExitStack()
+    told_to_the_end.callback(tracing.configure(settings, "worker"))
+    if settings.cloudwatch_metrics_seconds:
+        told_to_the_end.callback(
+            tell_regularly(shop.metrics.registry, "worker", settings.cloudwatch_metrics_seconds)
+        )
     threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
     async with app.open_async():
         lanes = [asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)]
-        others = [asyncio.create_task(_sweep_for_ever(shop)), asyncio.create_task(webhooks.run())]
+        others = [
+            asyncio.create_task(_sweep_for_ever(shop)),
+            asyncio.create_task(Deliverer(sessions, Sender.from_settings(settings)).run()),
+        ]
         if events is not None:
             others.append(asyncio.create_task(_take_events(shop, events)))
         waiting = asyncio.create_task(ending.wait())
@@ -99,6 +111,7 @@ async def run(settings: Settings) -> int:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await asyncio.gather(*lanes, *others, waiting, return_exceptions=True)
+    told_to_the_end.close()
     engine.dispose()
     return 1 if broken else 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detect_api.core.config import Settings
+from detect_api.core.worker_metrics import WorkerMetrics
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job
 from detect_api.storage.base import ObjectStore
@@ -53,6 +54,7 @@ class Workshop:
     settings: Settings
     sessions: SessionFactory
     store: ObjectStore
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     stop: threading.Event = field(default_factory=threading.Event)
     _engine: SharedEngine | None = None
     _engine_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -82,6 +84,7 @@ class Workshop:
         try:
             yield source
         finally:
+            self.metrics.read_bytes.inc(source.bytes_read)
             source.close()
 
 

@@ -243,6 +243,10 @@ class Stack:
             )
             for index in range(self._given.workers)
         ]
+        if self._given.worker_metrics_port:
+            for index, worker in enumerate(workers):
+                port = self._given.worker_metrics_port + index
+                worker.environment["WORKER_METRICS_PORT"] = str(port)
         for part in (api, *workers):
             part.needs = servers | {"migrations"}
         return [*parts, migrations, api, *workers]
@@ -292,6 +296,7 @@ class ServicePart:
         self.alarm = ALARM
         self.health_url: str | None = None
         self.descriptors: tuple[int, ...] = ()
+        self.environment: dict[str, str] = {}
         self._stack = stack
         self._argv = argv
         self._stop_seconds = stop_seconds
@@ -299,7 +304,7 @@ class ServicePart:
 
     def program(self) -> Program:
         self._started = time.monotonic()
-        environment = self._stack.environment()
+        environment = self._stack.environment() | self.environment
         if self.descriptors:
             environment["LISTEN_DESCRIPTOR"] = str(self.descriptors[0])
             # Uploads pass through many threads; glibc would keep freed memory for each of them.

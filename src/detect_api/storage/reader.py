@@ -46,13 +46,17 @@ class FileSource:
 
 
 class ObjectSource:
-    """An object in storage as a ByteSource, held to the version that ``etag`` names."""
+    """An object in storage as a ByteSource, held to the version that ``etag`` names.
+
+    ``bytes_read`` tells how much of it was asked for so far; about, where threads share it.
+    """
 
     def __init__(self, store: ObjectStore, key: str, size: int, etag: str | None) -> None:
         self._store = store
         self._key = key
         self._size = size
         self._etag = etag
+        self.bytes_read = 0
 
     @property
     def size(self) -> int:
@@ -60,7 +64,11 @@ class ObjectSource:
 
     def read_at(self, offset: int, length: int) -> bytes:
         length = min(length, self._size - offset)
-        return self._store.read_range(self._key, offset, length, self._etag) if length > 0 else b""
+        if length <= 0:
+            return b""
+        data = self._store.read_range(self._key, offset, length, self._etag)
+        self.bytes_read += len(data)
+        return data
 
     def close(self) -> None:
         """Holds nothing."""
