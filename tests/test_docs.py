@@ -518,7 +518,9 @@ def test_the_policy_allows_what_the_service_calls() -> None:
         "create_multipart_upload": "s3:PutObject", "upload_part": "s3:PutObject",
         "complete_multipart_upload": "s3:PutObject", "delete_object": "s3:DeleteObject",
         "abort_multipart_upload": "s3:AbortMultipartUpload", "head_bucket": "s3:ListBucket",
-        "get_paginator": "s3:ListBucket",
+        "get_paginator": "s3:ListBucket", "list_parts": "s3:ListMultipartUploadParts",
+        "list_multipart_uploads": "s3:ListBucketMultipartUploads",
+        "generate_presigned_url": "s3:PutObject",
     }  # fmt: skip
     assert called <= set(needs), "say here, in the policy and in its table what is new"
     allowed = {action for part in aws_file("policy.json")["Statement"] for action in part["Action"]}
@@ -608,6 +610,16 @@ def test_the_python_example_works(stack: Stack, folder: Path, document: str) -> 
     assert "Processed 8/8 frames (1 unique plates" in ran.stdout or "uploaded" in ran.stdout
     if document == "docs/AWS_S3_INTEGRATION.md":
         assert TEXT in ran.stdout
+
+
+def test_the_example_in_parts_works(stack: Stack, folder: Path) -> None:
+    text = read("docs/AWS_S3_INTEGRATION.md")
+    (example,) = [b.text for b in blocks(text) if b.note == "run: parts"]
+    ran = run_there(
+        folder, sys.executable, "-c", example.replace("http://localhost:8000", stack.api_url)
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"part 1 of 1\nuploaded videos/\d{8}_\d{6}_[0-9a-f]{8}\.mp4\n", ran.stdout)
 
 
 JUDGE = {

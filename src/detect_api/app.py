@@ -16,7 +16,7 @@ from detect_api.api import problems
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import events, health, jobs, plates, video, webhooks
+from detect_api.api.routes import events, health, jobs, plates, uploads, video, webhooks
 from detect_api.api.schemas.base import Problem
 from detect_api.core import tracing
 from detect_api.core.cloudwatch import tell_regularly
@@ -24,8 +24,10 @@ from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
 from detect_api.db.session import make_engine, make_session_factory
 from detect_api.services import service_state
+from detect_api.services.multipart_service import MultipartService
 from detect_api.services.s3_service import S3Service
 from detect_api.storage import make_store, s3_problem
+from detect_api.storage.s3_multipart import PartSigner
 
 log = structlog.get_logger(__name__)
 
@@ -34,20 +36,30 @@ def make_parts(settings: Settings) -> Parts:
     """The parts that the routes work with. Connects to nothing yet."""
     engine = make_engine(settings.database_url)
     single = make_engine(settings.database_url, pool_size=4, autocommit=True)
+    sessions = make_session_factory(engine, webhook_url=settings.webhook_url_for_all)
+    store = make_store(settings)
     problem = s3_problem(settings)
-    s3 = None
+    s3, multipart = None, None
     if problem is None:
         from detect_api.storage.s3 import make_client
 
         assert settings.s3_bucket_name
-        s3 = S3Service(settings, make_client(settings, public=True), settings.s3_bucket_name)
+        public, bucket = make_client(settings, public=True), settings.s3_bucket_name
+        s3 = S3Service(settings, public, bucket)
+        multipart = MultipartService(
+            settings,
+            sessions,
+            store,
+            PartSigner(public, bucket, settings.s3_upload_expiration),
+        )
     return Parts(
         settings=settings,
         engines=(engine, single),
-        sessions=make_session_factory(engine, webhook_url=settings.webhook_url_for_all),
+        sessions=sessions,
         single=make_session_factory(single),
-        store=make_store(settings),
+        store=store,
         s3=s3,
+        multipart=multipart,
         s3_problem=problem,
         broadcast=Broadcast(settings.database_url or ""),
         metrics=Metrics(),
@@ -82,7 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (video, events, jobs, webhooks, plates, health):
+    for module in (video, uploads, events, jobs, webhooks, plates, health):
         app.include_router(module.router)
     if settings.cors_origin_list:
         app.add_middleware(

@@ -313,7 +313,7 @@ def test_the_service_describes_itself(api: Api) -> None:
     assert not ready.json()["workers"]["ok"]
     config = api.client.get("/config").json()
     assert config["s3_enabled"]
-    assert config["upload_methods"] == ["s3", "api"]
+    assert config["upload_methods"] == ["s3", "s3-multipart", "api"]
     metrics = api.client.get("/metrics").text
     assert 'detect_api_http_requests_total{method="GET",route="/health",status="200"}' in metrics
     assert "detect_api_jobs{" in metrics

@@ -170,8 +170,9 @@ def test_an_upload_that_is_processed_by_itself_is_told_under_its_own_id(
 ) -> None:
     asked = {"filename": "a.mp4", "auto_process": True, "webhook_url": here.url}
     refused = {**asked, "webhook_url": "https://10.0.0.1/"}
-    answer = hooked.client.post("/process/video/upload/s3/presigned-url", json=refused)
-    assert (answer.status_code, answer.json()["code"]) == (400, "webhook_url_refused")
+    for route in ("/process/video/upload/s3/presigned-url", "/uploads"):
+        answer = hooked.client.post(route, json={**refused, "file_size": 9})
+        assert (answer.status_code, answer.json()["code"]) == (400, "webhook_url_refused"), route
     form = hooked.presign(**asked)
     hooked.parts.store.put(form["s3_key"], b"video", "video/mp4")
     upload = hooked.wait_for(form["job_id"], "pending", seconds=60)

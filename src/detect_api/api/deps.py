@@ -13,6 +13,7 @@ from detect_api.core.config import Settings
 from detect_api.core.errors import Unavailable
 from detect_api.core.metrics import Metrics
 from detect_api.db.session import SessionFactory
+from detect_api.services.multipart_service import MultipartService
 from detect_api.services.s3_service import S3Service
 from detect_api.storage.base import ObjectStore
 
@@ -22,8 +23,8 @@ class Parts:
     """The service's parts, made once by ``create_app``.
 
     ``single`` makes sessions for one statement that is a transaction of its own, in one round
-    trip instead of four; a connection that has died is noticed by that statement only. ``s3`` is
-    None where S3 cannot be used; ``s3_problem`` then says why.
+    trip instead of four; a connection that has died is noticed by that statement only. ``s3`` and
+    ``multipart`` are None where S3 cannot be used; ``s3_problem`` then says why.
     """
 
     settings: Settings
@@ -32,6 +33,7 @@ class Parts:
     single: SessionFactory
     store: ObjectStore
     s3: S3Service | None
+    multipart: MultipartService | None
     s3_problem: str | None
     broadcast: Broadcast
     metrics: Metrics
@@ -44,6 +46,12 @@ class Parts:
                 code="s3_unavailable",
             )
         return self.s3
+
+    def require_multipart(self) -> MultipartService:
+        """The service for uploads in parts. Raises Unavailable, naming the other way to upload."""
+        self.require_s3()
+        assert self.multipart is not None
+        return self.multipart
 
 
 def get_parts(request: Request) -> Parts:

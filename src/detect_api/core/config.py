@@ -96,6 +96,19 @@ class Settings(BaseSettings):
     max_file_size: int = Field(
         524288000, ge=1, description="Largest video in bytes, by POST form or through the API."
     )
+    max_multipart_size: int = Field(
+        5497558138880,
+        ge=1,
+        le=10_000 * 5 * 1024 * MIB,
+        description="Largest video in bytes that is uploaded straight to S3 in parts.",
+    )
+    multipart_expiration: int = Field(
+        604800,
+        ge=60,
+        le=365 * 86400,
+        description="Seconds without a newly signed part after which an unfinished upload in parts "
+        "is dropped.",
+    )
     chunk_size: int = Field(
         1048576,
         ge=65536,

@@ -86,7 +86,7 @@ class VideoError(DetectApiError):
     ``code`` is one of: ``empty_file``, ``not_a_video``, ``no_video_stream``,
     ``unsupported_container``, ``unsupported_codec``, ``too_many_pixels``, ``too_long``,
     ``no_frames``, ``frame_range``, ``decoder_crashed``, ``decoder_hung``, ``decoder_memory``,
-    ``corrupt_video``.
+    ``corrupt_video``, ``upload_damaged``.
     """
 
     status = 422

@@ -11,10 +11,9 @@ def megabytes(size: int, digits: int = 2) -> str:
     return f"{size / MIB:.{digits}f}"
 
 
-def check_size(size: int, limit: int) -> None:
-    """Raises TooLarge, naming the limit, for a file over it."""
+def check_size(size: int, limit: int, setting: str = "MAX_FILE_SIZE") -> None:
+    """Raises TooLarge, naming the limit and the setting it comes from, for a file over it."""
     if size > limit:
         raise TooLarge(
-            f"The file is larger than the limit of {limit} bytes ({megabytes(limit)}MB, "
-            "MAX_FILE_SIZE)."
+            f"The file is larger than the limit of {limit} bytes ({megabytes(limit)}MB, {setting})."
         )

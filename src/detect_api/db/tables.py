@@ -123,6 +123,21 @@ class Segment(Base):
     result: Mapped[bytes | None]
 
 
+class PartChecksum(Base):
+    """The checksum with which a part of an upload was signed last.
+
+    S3 wants all of them again to complete the upload, and not every store tells them.
+    """
+
+    __tablename__ = "part_checksums"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    part_number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    checksum: Mapped[str]
+
+
 class Plate(Base):
     """One pass of one vehicle. ``text`` is what counts: the person's correction if there is one.
 
@@ -237,12 +252,14 @@ class Removal(Base):
 
     ``prefix`` ending in ``/`` means everything under it, otherwise one object. It is removed
     again until ``keep_until``, since a worker may have been writing there when the job went.
+    With ``multipart_id`` the parts of an unfinished upload go, too.
     """
 
     __tablename__ = "removals"
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     prefix: Mapped[str]
+    multipart_id: Mapped[str | None]
     keep_until: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import MIB
-from detect_api.core.errors import InvalidRequest, ObjectMissing, TooLarge
+from detect_api.core.errors import InvalidRequest, ObjectMissing, TooLarge, VideoError
 from detect_api.core.ids import new_id
 from detect_api.core.limits import check_size
 from detect_api.db.session import SessionFactory
@@ -32,12 +33,12 @@ AWAITED = (states.AWAITING_UPLOAD, states.EXPIRED)
 over ends in an object all the same."""
 
 
-def check_video(found: ObjectInfo, limit: int | None) -> None:
+def check_video(found: ObjectInfo, limit: int | None, setting: str = "MAX_FILE_SIZE") -> None:
     """Raises InvalidRequest for an object that is empty or no video, and TooLarge."""
     if found.size == 0:
         raise InvalidRequest("The uploaded file is empty: upload it again.", code="empty_file")
     if limit is not None:
-        check_size(found.size, limit)
+        check_size(found.size, limit, setting)
     if not found.content_type.startswith("video/"):
         raise InvalidRequest(
             f"The uploaded file is of type '{found.content_type}': upload it as video/*.",
@@ -88,7 +89,8 @@ def mark_uploaded(
 
     An upload with ``auto_process`` gets its processing job, with the queue entry, in the same
     transaction. An object that cannot be processed (empty, no video, larger than ``limit`` if one
-    is given) ends the upload as failed, with the reason.
+    is given, or of another size than its parts were to make) ends the upload as failed, with the
+    reason.
     """
     upload = _locked(session, Job.id == job_id)
     if upload is None or upload.status not in (*AWAITED, states.UPLOADED):
@@ -148,7 +150,8 @@ def _note_arrival(session: Session, upload: Job, found: ObjectInfo, limit: int |
     """Moves the upload from awaited to uploaded; False if it failed instead."""
     try:
         check_video(found, limit)
-    except (InvalidRequest, TooLarge) as error:
+        _check_whole(upload, found)
+    except (InvalidRequest, TooLarge, VideoError) as error:
         states.fail(
             session,
             upload.id,
@@ -166,7 +169,9 @@ def _note_arrival(session: Session, upload: Job, found: ObjectInfo, limit: int |
     upload.updated_at = func.now()
     session.flush()
     queue.notify(session, upload.id)
-    took = (found.last_modified - upload.created_at).total_seconds()
+    # AWS dates an object that came in parts by the beginning of its upload.
+    came = datetime.now(UTC) if upload.part_size is not None else found.last_modified
+    took = (came - upload.created_at).total_seconds()
     log.info(
         "s3_upload",
         job_id=str(upload.id),
@@ -174,3 +179,13 @@ def _note_arrival(session: Session, upload: Job, found: ObjectInfo, limit: int |
         upload_time_seconds=round(max(0.0, took), 1),
     )
     return True
+
+
+def _check_whole(upload: Job, found: ObjectInfo) -> None:
+    """Raises VideoError for an object that is not all the parts that were announced."""
+    if upload.part_size is not None and found.size != upload.file_size:
+        raise VideoError(
+            f"The file in storage has {found.size} bytes and not {upload.file_size}: "
+            "upload it again.",
+            code="upload_damaged",
+        )

@@ -19,7 +19,7 @@ from detect_api.core.errors import StorageError
 from detect_api.core.worker_metrics import WorkerMetrics
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
-from detect_api.jobs import outbox, queue, states
+from detect_api.jobs import multipart, outbox, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.reconcile import reconcile
@@ -97,6 +97,8 @@ def sweep(shop: Workshop) -> bool:
     limit = shop.settings.max_file_size
     reconcile(shop.sessions, shop.store, limit)
     _expire(shop.sessions, shop.store, limit)
+    multipart.abort_ended(shop.sessions, shop.store)
+    multipart.abort_orphans(shop.sessions, shop.store, shop.settings)
     _remove(shop)
     _forget(shop.sessions, shop.settings.webhook_retention_days)
     with shop.sessions.begin() as session:
@@ -190,14 +192,15 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
 
 
 def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
-    """Ends pre-signed uploads whose time is over, unless the object came after all."""
+    """Ends uploads to S3 whose time is over, unless the object came after all.
+
+    Signing parts moves an upload's time on: it is looked at again in the statement that ends it.
+    """
+    before = datetime.now(UTC) - timedelta(seconds=60)
     with sessions() as session:
         late = session.scalars(
             select(Job)
-            .where(
-                Job.status == states.AWAITING_UPLOAD,
-                Job.expires_at < datetime.now(UTC) - timedelta(seconds=60),
-            )
+            .where(Job.status == states.AWAITING_UPLOAD, Job.expires_at < before)
             .limit(_LIMIT)
         ).all()
     for job in late:
@@ -206,20 +209,11 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
         except StorageError as error:
             log.warning("expiry_postponed", job_id=str(job.id), detail=error.detail)
             continue
+        message = "The pre-signed URL expired before a file was uploaded."
+        if multipart.in_parts(job):
+            message = "The upload was given up: no part was asked for in a long time."
         with sessions.begin() as session:
-            expired = session.execute(
-                update(Job)
-                .where(Job.id == job.id, Job.status == states.AWAITING_UPLOAD)
-                .values(
-                    status=states.EXPIRED,
-                    message="The pre-signed URL expired before a file was uploaded.",
-                    completed_at=func.now(),
-                    updated_at=func.now(),
-                )
-                .returning(Job.id)
-            ).first()
-            if expired is not None:
-                states.add_event(session, job.id, states.EXPIRED, {})
+            multipart.expire(session, job.id, message, before=before)
 
 
 def _remove(shop: Workshop) -> None:
@@ -239,10 +233,7 @@ def _remove(shop: Workshop) -> None:
         ).all()
     try:
         for removal in removals:
-            if removal.prefix.endswith("/"):
-                shop.store.delete_prefix(removal.prefix)
-            else:
-                shop.store.delete(removal.prefix)
+            multipart.carry_out(shop.store, removal)
             if removal.keep_until < now:
                 with shop.sessions.begin() as session:
                     session.execute(delete(Removal).where(Removal.id == removal.id))

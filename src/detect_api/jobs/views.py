@@ -49,7 +49,7 @@ def job_view(job: Job, processing: Job | None = None) -> dict[str, Any]:
         view["processing_job_id"] = str(processing.id)
     if job.status == states.AWAITING_UPLOAD:
         view["expires_at"] = rfc3339(job.expires_at)
-    if source.status == states.UPLOADING and job.upload is not None:
+    if source.status in (states.UPLOADING, states.AWAITING_UPLOAD) and job.upload is not None:
         view["upload"] = job.upload
     if source.status == states.PROCESSING:
         eta = _eta_seconds(source)

@@ -5,6 +5,8 @@ Every object lies under a key of its own below ``S3_VIDEO_PREFIX`` and is remove
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,10 +18,13 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from detect_api.core.config import Settings
+from detect_api.core.errors import DetectApiError
 from detect_api.core.logging import redact
 from detect_api.local.checks import Check
 from detect_api.storage import s3_problem
+from detect_api.storage.multipart import UploadGone
 from detect_api.storage.s3 import make_client
+from detect_api.storage.s3_multipart import PartSigner, S3Multipart
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -79,7 +84,8 @@ class _Trial:
              "bucket itself)"),
             ("S3 size limit", self._post_too_large, "This store does not enforce the limits of an "
              "upload form: use another, or set ENABLE_S3=false"),
-            ("S3 multipart", self._multipart, "Allow s3:PutObject and s3:AbortMultipartUpload"),
+            ("S3 multipart", self._multipart, "Allow s3:PutObject, s3:AbortMultipartUpload, "
+             "s3:ListMultipartUploadParts and, on the bucket, s3:ListBucketMultipartUploads"),
             ("S3 list", self._list, "Allow s3:ListBucket on the bucket"),
             ("S3 delete", self._delete, "Allow s3:DeleteObject"),
         ]  # fmt: skip
@@ -125,6 +131,10 @@ class _Trial:
             return Check(name, "ok", step())
         except ClientError as error:
             return Check(name, "fail", f"answered {error.response['Error'].get('Code')}", advice)
+        except DetectApiError as error:
+            return Check(name, "fail", error.detail, advice)
+        except UploadGone:
+            return Check(name, "fail", "forgot an upload that it had just begun", advice)
         except (_Refused, BotoCoreError) as error:
             return Check(name, "fail", redact(str(error)), advice)
         except httpx.HTTPError as error:
@@ -178,14 +188,23 @@ class _Trial:
 
     def _multipart(self) -> str:
         key = self._key("parts")
-        upload = self.internal.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
+        parts = S3Multipart(self.internal, self.bucket)
+        upload = parts.create(key, "video/mp4", {}, "SHA256")
         try:
-            self.internal.upload_part(
-                Bucket=self.bucket, Key=key, UploadId=upload, PartNumber=1, Body=BODY
-            )
+            digest = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
+            signer = PartSigner(self.public, self.bucket, expires_in=60)
+            part = signer.sign(key, upload, 1, len(BODY), ("SHA256", digest))
+            damaged = self.http.put(part.url, content=BODY[::-1], headers=part.headers)
+            if damaged.status_code < 400:
+                raise _Refused("took a part that does not have its checksum")
+            _expect(self.http.put(part.url, content=BODY, headers=part.headers), 200)
+            if [held.number for held in parts.parts(key, upload)] != [1]:
+                raise _Refused("did not list the part that was sent")
+            if upload not in [one.upload_id for one in parts.open_uploads(key)]:
+                raise _Refused("did not list the unfinished upload")
         finally:
             self.internal.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
-        return "began an upload, sent a part, aborted it"
+        return "began an upload, took a part, refused a damaged one, listed and dropped it"
 
     def _list(self) -> str:
         answer = self.internal.list_objects_v2(

@@ -14,7 +14,7 @@ from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, NotFound, StorageError
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Event, Job, Plate, Removal, Segment, UnreadTrack
-from detect_api.jobs import queue, states
+from detect_api.jobs import multipart, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.views import evidence_prefix, job_view
 from detect_api.services.paging import Page, decode_cursor, encode_cursor
@@ -99,6 +99,8 @@ def cancel(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
     job = _locked(session, target) if target != job_id else asked
     if job.status in states.FINISHED:
         raise Conflict(f"The job is {job.status} already.", code="job_finished")
+    if job.status == states.AWAITING_UPLOAD and multipart.in_parts(job):
+        multipart.note_removal(session, job)
     job.status = states.CANCELLED
     job.message = "Cancelled."
     job.merge_state = None
@@ -175,10 +177,10 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
         )
     )
     if job.object_key and not shared and job.video_deleted_at is None:
-        # The form of an upload works until it expires, whatever became of the job.
-        form_holds = job.type == "upload" and job.expires_at is not None and job.expires_at > now
-        until = job.expires_at + _EVIDENCE_GRACE if form_holds and job.expires_at else now
-        session.add(Removal(prefix=job.object_key, keep_until=until))
+        if multipart.in_parts(job):
+            multipart.note_removal(session, job)
+        else:
+            session.add(Removal(prefix=job.object_key, keep_until=_form_ends(job, now)))
         objects.append(job.object_key)
     session.execute(delete(Job).where(or_(Job.id == job_id, Job.processing_job_id == job_id)))
     queue.notify(session, job_id)
@@ -193,7 +195,15 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
     }
 
 
+def _form_ends(job: Job, now: datetime) -> datetime:
+    """Until when an object may appear: a form works until it expires, job or no job."""
+    if job.type == "upload" and job.expires_at is not None and job.expires_at > now:
+        return job.expires_at + _EVIDENCE_GRACE
+    return now
+
+
 _LOOK_AGAIN = timedelta(seconds=1)
+_LOOK_AGAIN_AT_PARTS = timedelta(seconds=5)
 
 
 def current_view(
@@ -201,7 +211,8 @@ def current_view(
 ) -> dict[str, Any]:
     """The job as clients see it; looks, at most once a second, whether an awaited upload came.
 
-    Raises NotFound. Storage that does not answer only means that it is not known yet.
+    How far an upload in parts is, is looked up every five seconds at most. Raises NotFound. Storage
+    that does not answer only means that it is not known yet.
     """
     with sessions() as session:
         job = get(session, job_id)
@@ -215,15 +226,18 @@ def current_view(
 def has_just_arrived(
     sessions: SessionFactory, store: ObjectStore, job: Job, *, max_file_size: int
 ) -> bool:
-    """Whether the job is an awaited upload whose object has come, which is noted then.
+    """Whether the job is an awaited upload whose object, or another part, has come; notes it then.
 
-    Asks storage at most once a second a job.
+    Asks storage at most once a second a job, for an upload in parts every five seconds.
     """
-    due = job.checked_at is None or datetime.now(UTC) - job.checked_at > _LOOK_AGAIN
+    pause = _LOOK_AGAIN_AT_PARTS if multipart.in_parts(job) else _LOOK_AGAIN
+    due = job.checked_at is None or datetime.now(UTC) - job.checked_at > pause
     if job.status != states.AWAITING_UPLOAD or not due:
         return False
     try:
-        return look_for_upload(sessions, store, job, max_file_size)
+        return look_for_upload(sessions, store, job, max_file_size) or (
+            multipart.in_parts(job) and multipart.look_at_parts(sessions, store, job)
+        )
     except StorageError as error:
         log.warning("upload_not_checked", job_id=str(job.id), detail=error.detail)
         return False
@@ -232,17 +246,5 @@ def has_just_arrived(
 def remove_objects(sessions: SessionFactory, store: ObjectStore, answer: dict[str, Any]) -> None:
     """Removes now what ``remove`` wrote down; what storage does not let go is left to the sweep."""
     for name in (answer["deleted"]["video"], answer["deleted"]["pictures"]):
-        if name is None:
-            continue
-        try:
-            if name.endswith("/"):
-                store.delete_prefix(name)
-            else:
-                store.delete(name)
-        except StorageError as error:
-            log.warning("removal_postponed", detail=error.detail)
-            continue
-        with sessions.begin() as session:
-            session.execute(
-                delete(Removal).where(Removal.prefix == name, Removal.keep_until <= func.now())
-            )
+        if name is not None:
+            multipart.carry_out_now(sessions, store, name)

@@ -6,6 +6,7 @@ Signing is arithmetic on the configured keys and talks to nobody.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -70,12 +71,12 @@ class S3Service:
         ``S3_UPLOAD_EXPIRATION`` seconds. With ``processing``, its parameters, the video is
         processed as soon as it is there. Raises InvalidRequest and TooLarge.
         """
-        extension = _check_video(filename, content_type)
+        extension = check_video_name(filename, content_type)
         if file_size is not None:
             check_size(file_size, self.max_size)
         now = datetime.now(UTC)
         job_id = new_id()
-        key = f"{self.settings.s3_video_prefix}{now:%Y%m%d_%H%M%S}_{str(job_id)[:8]}{extension}"
+        key = video_key(self.settings, now, job_id, extension)
         fields = {
             "key": key,
             "Content-Type": content_type,
@@ -129,11 +130,23 @@ class S3Service:
         }
 
 
-def uploaded_video(settings: Settings, store: ObjectStore, key: str) -> ObjectInfo:
+def size_limit(session: Session, settings: Settings, key: str) -> tuple[int, str]:
+    """The largest video that is processed from this key, and the setting that says so."""
+    in_parts = session.scalar(
+        select(Job.part_size).where(Job.object_key == key, Job.type == "upload")
+    )
+    if in_parts is not None and settings.max_multipart_size > settings.max_file_size:
+        return settings.max_multipart_size, "MAX_MULTIPART_SIZE"
+    return settings.max_file_size, "MAX_FILE_SIZE"
+
+
+def uploaded_video(
+    settings: Settings, store: ObjectStore, key: str, limit: tuple[int, str]
+) -> ObjectInfo:
     """The uploaded video under ``key``, found by one HEAD and fit to be processed.
 
-    Raises Forbidden for keys outside the video prefix, NotFound, InvalidRequest for what is
-    empty or no video, and TooLarge.
+    ``limit`` is what ``size_limit`` says of the key. Raises Forbidden for keys outside the video
+    prefix, NotFound, InvalidRequest for what is empty or no video, and TooLarge.
     """
     prefix = settings.s3_video_prefix
     pictures = f"{prefix}evidence/"
@@ -145,7 +158,7 @@ def uploaded_video(settings: Settings, store: ObjectStore, key: str) -> ObjectIn
         raise NotFound(
             f"There is no video '{key}' in the bucket: upload it first.", code="video_not_found"
         ) from None
-    check_video(found, settings.max_file_size)
+    check_video(found, *limit)
     return found
 
 
@@ -214,12 +227,17 @@ def _created(job: Job, message: str) -> dict[str, Any]:
     }
 
 
+def video_key(settings: Settings, now: datetime, job_id: uuid.UUID, extension: str) -> str:
+    """Where an upload's object will lie; nothing of a client's file name but a known extension."""
+    return f"{settings.s3_video_prefix}{now:%Y%m%d_%H%M%S}_{str(job_id)[:8]}{extension}"
+
+
 def metadata_value(filename: str) -> str:
     """A file name as S3 metadata carries it: percent-encoded where it is not plain ASCII."""
     return quote(filename, safe=_PLAIN)
 
 
-def _check_video(filename: str, content_type: str) -> str:
+def check_video_name(filename: str, content_type: str) -> str:
     """The extension for the key. Raises InvalidRequest unless name and type are a video's."""
     extension = extension_of(filename)
     if extension not in VIDEO_TYPES:

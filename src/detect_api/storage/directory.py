@@ -76,7 +76,11 @@ class DirectoryStore:
 
     def abort(self, key: str, upload_id: str) -> None:
         del key
-        self.part_path(uuid.UUID(upload_id).hex).unlink(missing_ok=True)
+        try:
+            name = uuid.UUID(upload_id).hex
+        except ValueError:
+            return  # it was begun in S3, before that was switched off
+        self.part_path(name).unlink(missing_ok=True)
 
     def delete(self, key: str) -> bool:
         path = self._path(key)

@@ -70,8 +70,11 @@ def has_credentials(settings: Settings) -> bool:
 
 
 @contextmanager
-def _translated(key: str = "") -> Iterator[None]:
-    """Turns boto3's errors into ours, without URLs, keys of access or signatures."""
+def translated(key: str = "") -> Iterator[None]:
+    """Turns boto3's errors into ours, without URLs, keys of access or signatures.
+
+    Raises ObjectMissing, ObjectChanged or StorageError.
+    """
     try:
         yield
     except ClientError as error:
@@ -118,7 +121,7 @@ class S3Store:
         return cls(make_client(settings, public=False), settings.s3_bucket_name, part_size)
 
     def head(self, key: str) -> ObjectInfo:
-        with _translated(key):
+        with translated(key):
             answer = self.client.head_object(Bucket=self.bucket, Key=key)
         return ObjectInfo(
             key=key,
@@ -133,7 +136,7 @@ class S3Store:
         if length <= 0:
             return b""
         more: dict[str, Any] = {"IfMatch": etag} if etag else {}
-        with _translated(key):
+        with translated(key):
             try:
                 answer = self.client.get_object(
                     Bucket=self.bucket, Key=key, Range=f"bytes={start}-{start + length - 1}", **more
@@ -145,11 +148,11 @@ class S3Store:
                 raise
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
-        with _translated(key):
+        with translated(key):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
     def begin(self, key: str, content_type: str, metadata: dict[str, str]) -> S3Upload:
-        with _translated(key):
+        with translated(key):
             answer = self.client.create_multipart_upload(
                 Bucket=self.bucket, Key=key, ContentType=content_type, Metadata=metadata
             )
@@ -157,7 +160,7 @@ class S3Store:
 
     def abort(self, key: str, upload_id: str) -> None:
         try:
-            with _translated(key):
+            with translated(key):
                 self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
         except StorageError as error:
             if "NoSuchUpload" not in error.detail:
@@ -170,14 +173,14 @@ class S3Store:
             self.head(key)
         except ObjectMissing:
             return False
-        with _translated(key):
+        with translated(key):
             self.client.delete_object(Bucket=self.bucket, Key=key)
         return True
 
     def delete_prefix(self, prefix: str) -> int:
         assert prefix.endswith("/")
         removed = 0
-        with _translated(prefix):
+        with translated(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix
             )
@@ -191,7 +194,7 @@ class S3Store:
         return removed
 
     def check(self) -> None:
-        with _translated(self.bucket):
+        with translated(self.bucket):
             try:
                 self.client.head_bucket(Bucket=self.bucket)
             except ClientError as error:
@@ -234,7 +237,7 @@ class S3Upload:
     def add_part(self, body: BinaryIO, size: int) -> None:
         number = len(self._parts) + 1
         body.seek(0)
-        with _translated(self._key):
+        with translated(self._key):
             answer = self._store.client.upload_part(
                 Bucket=self._store.bucket,
                 Key=self._key,
@@ -246,7 +249,7 @@ class S3Upload:
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
 
     def complete(self) -> ObjectInfo:
-        with _translated(self._key):
+        with translated(self._key):
             self._store.client.complete_multipart_upload(
                 Bucket=self._store.bucket,
                 Key=self._key,

@@ -16,6 +16,7 @@ from detect_api.core.errors import StorageError
 from detect_api.core.ids import IMAGE_TYPES, VIDEO_TYPES
 from detect_api.core.metrics import CONTENT_TYPE_LATEST
 from detect_api.services import service_state
+from detect_api.storage.multipart import THRESHOLD
 
 router = APIRouter(tags=["service"])
 
@@ -93,8 +94,10 @@ def config(parts: PartsDep) -> Any:
             "version": detect_api.__version__,
             "s3_enabled": parts.s3 is not None,
             "s3_detail": parts.s3_problem,
-            "upload_methods": ["s3", "api"] if parts.s3 is not None else ["api"],
+            "upload_methods": ["s3", "s3-multipart", "api"] if parts.s3 is not None else ["api"],
             "max_file_size": settings.max_file_size,
+            "max_multipart_size": settings.max_multipart_size,
+            "multipart_threshold": THRESHOLD,
             "chunk_size": settings.chunk_size,
             "upload_timeout_seconds": settings.upload_timeout_seconds,
             "upload_expiration_seconds": settings.s3_upload_expiration,

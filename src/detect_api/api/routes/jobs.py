@@ -23,7 +23,7 @@ from detect_api.api.schemas.plates import PlateList, Result
 from detect_api.core.errors import Unavailable
 from detect_api.db.tables import Event
 from detect_api.db.tables import Job as JobRow
-from detect_api.jobs import states
+from detect_api.jobs import multipart, states
 from detect_api.jobs.views import job_view
 from detect_api.services import job_service, result_service
 
@@ -192,7 +192,10 @@ def _look(parts: Parts, job_id: uuid.UUID, last: int) -> tuple[dict[str, Any] | 
 )
 def cancel(job_id: uuid.UUID, parts: PartsDep) -> Any:
     with parts.sessions.begin() as session:
-        return JSONResponse(job_service.cancel(session, job_id))
+        answer = job_service.cancel(session, job_id)
+    if answer["status"] == states.CANCELLED and answer["s3_key"] is not None:
+        multipart.carry_out_now(parts.sessions, parts.store, answer["s3_key"])
+    return JSONResponse(answer)
 
 
 @router.post(

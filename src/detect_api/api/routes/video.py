@@ -87,9 +87,10 @@ def process_s3(
             begun = s3_service.already_begun(session, body.s3_key, parameters, named)
             if begun is not None:
                 known = idempotency.once(session, route, idempotency_key, print_, lambda: begun)
+        limit = s3_service.size_limit(session, parts.settings, body.s3_key)
     if known is not None:
         return JSONResponse(known)
-    found = s3_service.uploaded_video(parts.settings, parts.store, body.s3_key)
+    found = s3_service.uploaded_video(parts.settings, parts.store, body.s3_key, limit)
     with parts.sessions.begin() as session:
         answer = idempotency.once(
             session,

@@ -51,6 +51,8 @@ class ClientConfig(Response):
     s3_detail: str | None
     upload_methods: list[str]
     max_file_size: int
+    max_multipart_size: int
+    multipart_threshold: int
     chunk_size: int
     upload_timeout_seconds: int
     upload_expiration_seconds: int
@@ -63,8 +65,10 @@ class ClientConfig(Response):
                 "version": "0.1.0",
                 "s3_enabled": True,
                 "s3_detail": None,
-                "upload_methods": ["s3", "api"],
+                "upload_methods": ["s3", "s3-multipart", "api"],
                 "max_file_size": 524288000,
+                "max_multipart_size": 5497558138880,
+                "multipart_threshold": 104857600,
                 "chunk_size": 1048576,
                 "upload_timeout_seconds": 600,
                 "upload_expiration_seconds": 3600,
