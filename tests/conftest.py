@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from detect_api.core.config import Settings
+from tests.receiver import SECRET
 
 if TYPE_CHECKING:
     from detect_api.client import Client
@@ -89,7 +90,15 @@ def stack() -> Iterator[Any]:
     from detect_api.local.stack import Stack
 
     with short_folder() as folder:
-        running = Stack(make_settings(data_dir=folder, port=0, segment_seconds=2.0))
+        settings = make_settings(
+            data_dir=folder,
+            port=0,
+            segment_seconds=2.0,
+            webhook_secret=SECRET,
+            webhook_allow_http=True,
+            webhook_allowed_networks="127.0.0.1",
+        )
+        running = Stack(settings)
         running.start()
         try:
             yield running

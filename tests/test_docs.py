@@ -8,11 +8,13 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -38,8 +40,11 @@ from detect_api.core.metrics import Metrics
 from detect_api.jobs import states
 from detect_api.local.stack import Stack
 from detect_api.services.result_service import CSV_COLUMNS
+from detect_api.webhooks.send import Sender
+from detect_api.webhooks.target import Rules
 
 from .conftest import make_settings
+from .receiver import SECRET
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "src" / "detect_api"
@@ -651,6 +656,56 @@ def test_the_example_in_parts_works(stack: Stack, folder: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"part 1 of 1\nuploaded videos/\d{8}_\d{6}_[0-9a-f]{8}\.mp4\n", ran.stdout)
+
+
+JUDGE = {
+    "javascript": """
+const [headers, body] = JSON.parse(require("fs").readFileSync(0, "utf8"));
+console.log(JSON.stringify(genuine(process.env.SECRET, headers, body)));
+""",
+    "python": """
+import json, os, sys
+headers, body = json.load(sys.stdin)
+print(json.dumps(genuine(os.environ["SECRET"], headers, body)))
+""",
+}
+PROGRAMS = {"javascript": ("node", "-e"), "python": (sys.executable, "-c"), "bash": ("bash", "-c")}
+
+
+@pytest.mark.parametrize("language", ["python", "javascript", "bash"])
+def test_the_examples_tell_a_genuine_webhook_from_a_forged_one(language: str) -> None:
+    program, option = PROGRAMS[language]
+    needed = [program, *(["openssl", "od"] if language == "bash" else [])]
+    if missing := [name for name in needed if shutil.which(name) is None]:
+        pytest.skip(f"{missing} not installed here")
+    notes = {b.note: b.text for b in blocks(read("docs/WEBHOOKS.md"))}
+    sender = Sender(Rules(), (SECRET,), ssl.create_default_context())
+    body = '{"type":"job.completed","data":{"text":"Ä"}}'
+    now = datetime.now(UTC)
+    headers = sender.headers("the-id", now, body)
+    late = sender.headers("the-id", now - timedelta(minutes=6), body)
+
+    def judged(headers: dict[str, str], body: str) -> str:
+        values = {
+            "SECRET": SECRET,
+            "ID": headers["webhook-id"],
+            "TIMESTAMP": headers["webhook-timestamp"],
+            "BODY": body,
+        }
+        return subprocess.run(
+            [program, option, notes[f"verify: {language}"] + JUDGE.get(language, "")],
+            input=json.dumps([headers, body]), env={**os.environ, **values}, text=True,
+            capture_output=True, check=True, timeout=60,
+        ).stdout.strip()  # fmt: skip
+
+    if language == "bash":
+        assert judged(headers, body) == headers["webhook-signature"]
+        assert judged(headers, body + " ") != headers["webhook-signature"]
+    else:
+        assert json.loads(judged(headers, body)) == json.loads(body)
+        assert json.loads(judged(headers, body + " ")) is None
+        assert json.loads(judged(late, body)) is None
+        assert json.loads(judged({**headers, "webhook-signature": "v1,AAAA v2,x"}, body)) is None
 
 
 # -- test_s3_upload.py ----------------------------------------------------------------------

@@ -16,7 +16,18 @@ from detect_api.api import problems, tus_protocol
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
 from detect_api.api.middleware import RequestContext
-from detect_api.api.routes import events, health, jobs, page, plates, playback, tus, uploads, video
+from detect_api.api.routes import (
+    events,
+    health,
+    jobs,
+    page,
+    plates,
+    playback,
+    tus,
+    uploads,
+    video,
+    webhooks,
+)
 from detect_api.api.schemas.base import Problem
 from detect_api.api.tus_protocol import TusHeaders
 from detect_api.core import tracing
@@ -38,7 +49,7 @@ def make_parts(settings: Settings) -> Parts:
     """The parts that the routes work with. Connects to nothing yet."""
     engine = make_engine(settings.database_url)
     single = make_engine(settings.database_url, pool_size=4, autocommit=True)
-    sessions = make_session_factory(engine)
+    sessions = make_session_factory(engine, webhook_url=settings.webhook_url_for_all)
     store = make_store(settings)
     problem = s3_problem(settings)
     s3, multipart = None, None
@@ -97,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (tus, video, uploads, events, jobs, playback, plates, health):
+    for module in (tus, video, uploads, events, jobs, playback, webhooks, plates, health):
         app.include_router(module.router)
     app.include_router(video.sample_router)
     app.include_router(page.make_router())

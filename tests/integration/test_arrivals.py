@@ -94,6 +94,7 @@ def test_an_upload_that_nobody_reports_is_found_and_processed(api: Api) -> None:
     assert job.filename == "traffic.mp4"
     assert job.parameters == {
         **CHOSEN, "start_frame": None, "end_frame": None, "min_confidence": None,
+        "webhook_url": None,
     }  # fmt: skip
     assert api.queued(str(job.id)) == ["plan"]
     view = api.job(form["job_id"])

@@ -32,6 +32,7 @@ from detect_api.core.errors import (
 from detect_api.core.limits import check_size, megabytes
 from detect_api.jobs.states import Superseded
 from detect_api.services.upload_service import Upload, check_type
+from detect_api.webhooks.target import check_webhook
 
 _REPORT_SECONDS = 0.5
 _BUFFERS = 4
@@ -260,7 +261,9 @@ class FormUpload:
                 ) from None
             if text:
                 given[name] = text
-        return self._fields.model_validate(given).model_dump()
+        parameters = self._fields.model_validate(given).model_dump()
+        check_webhook(self._parts.settings, parameters.get("webhook_url"))
+        return parameters
 
     async def _stop_reporting(self) -> None:
         if self._reporting is not None:

@@ -6,15 +6,20 @@ argument; tests make their own.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import ipaddress
 import os
 import sys
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def default_data_dir() -> Path:
@@ -23,6 +28,11 @@ def default_data_dir() -> Path:
         return Path.home() / "Library" / "Application Support" / "detect-api"
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "detect-api"
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(ipaddress.ip_network(part, strict=False) for part in parts)
 
 
 class Settings(BaseSettings):
@@ -170,6 +180,32 @@ class Settings(BaseSettings):
         "INFO", description="The least level that is logged."
     )
 
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="Signs webhooks: whsec_ and the Base64 of 24 to 64 random bytes. Several, "
+        "separated by spaces, sign all at once, so that receivers can change over one by one. "
+        "Unset: no webhooks.",
+    )
+    webhook_url: SecretStr | None = Field(
+        None, description="Receiver that hears of every video, besides the job's own webhook_url."
+    )
+    webhook_allow_http: bool = Field(
+        False, description="Also send webhooks to http:// URLs, where anybody on the way can read."
+    )
+    webhook_allowed_networks: str = Field(
+        "",
+        description="Networks to which webhooks may go although they are private, in CIDR "
+        "notation, separated by commas.",
+    )
+    webhook_ca_file: FilePath | None = Field(
+        None,
+        description="Certificates (PEM) of authorities that receivers may have, besides the "
+        "public ones.",
+    )
+    webhook_retention_days: int = Field(
+        30, ge=1, le=3650, description="Days for which deliveries that have ended stay in the log."
+    )
+
     segment_seconds: float = Field(
         10.0, ge=0.5, le=600, description="Length of video that one unit of work covers."
     )
@@ -199,7 +235,8 @@ class Settings(BaseSettings):
         "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "database_url",
         "s3_events_token", "s3_events_queue_url", "s3_events_endpoint_url", "log_file",
         "cloudfront_domain", "cloudfront_key_pair_id", "cloudfront_private_key_file",
-        "otel_exporter_otlp_endpoint", mode="before",
+        "otel_exporter_otlp_endpoint", "webhook_secret", "webhook_url", "webhook_ca_file",
+        mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
@@ -216,6 +253,47 @@ class Settings(BaseSettings):
                 "together: set all three or none"
             )
         return self
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secrets_are_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        for secret in value.get_secret_value().split() if value else ():
+            try:
+                size = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+            except binascii.Error:
+                size = 0
+            if not secret.startswith("whsec_") or not 24 <= size <= 64:
+                raise ValueError(
+                    "WEBHOOK_SECRET must be whsec_ and the Base64 of 24 to 64 random bytes"
+                )
+        return value if value and value.get_secret_value().split() else None
+
+    @field_validator("webhook_allowed_networks")
+    @classmethod
+    def _networks_are_networks(cls, value: str) -> str:
+        _networks(value)
+        return value
+
+    @model_validator(mode="after")
+    def _service_wide_webhooks_are_signed(self) -> Settings:
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET: nothing is sent unsigned")
+        return self
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The secrets of WEBHOOK_SECRET."""
+        return tuple(self.webhook_secret.get_secret_value().split()) if self.webhook_secret else ()
+
+    @property
+    def webhook_url_for_all(self) -> str | None:
+        """WEBHOOK_URL, in plain text."""
+        return self.webhook_url.get_secret_value() if self.webhook_url else None
+
+    @property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """WEBHOOK_ALLOWED_NETWORKS as networks."""
+        return _networks(self.webhook_allowed_networks)
 
     @property
     def storage_mode(self) -> Literal["s3", "embedded", "directory"]:

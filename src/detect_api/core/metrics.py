@@ -43,6 +43,9 @@ class Metrics:
             "Age of the oldest task that waits.",
             registry=self.registry,
         )
+        self.webhooks = Gauge(
+            "detect_api_webhooks", "Webhooks in the log.", ["status"], registry=self.registry
+        )
         self.workers = Gauge(
             "detect_api_workers", "Workers with a fresh heartbeat.", registry=self.registry
         )

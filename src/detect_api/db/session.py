@@ -12,6 +12,9 @@ from detect_api.core.errors import Unavailable
 
 SessionFactory = sessionmaker[Session]
 
+WEBHOOK_URL = "webhook_url"
+"""Under this key a session's ``info`` has the URL that hears of every video, or None."""
+
 CONNECT_TIMEOUT_SECONDS = 5
 KEEPALIVE: dict[str, Any] = {
     "connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -58,6 +61,10 @@ def make_engine(
     )
 
 
-def make_session_factory(engine: Engine) -> SessionFactory:
-    """Sessions whose objects stay readable after commit."""
-    return sessionmaker(engine, expire_on_commit=False)
+def make_session_factory(engine: Engine, *, webhook_url: str | None = None) -> SessionFactory:
+    """Sessions whose objects stay readable after commit.
+
+    ``webhook_url`` hears of every video: a job may end in any of these sessions' transactions,
+    and the webhook is written down in the same one.
+    """
+    return sessionmaker(engine, expire_on_commit=False, info={WEBHOOK_URL: webhook_url})

@@ -18,24 +18,27 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from detect_api.db.tables import Event, Job
-from detect_api.jobs import queue
+from detect_api.jobs import outbox, queue
+from detect_api.jobs.status import (
+    ACTIVE,
+    ALL,
+    AWAITING_UPLOAD,
+    CANCELLED,
+    COMPLETED,
+    EXPIRED,
+    FAILED,
+    FINISHED,
+    PENDING,
+    PROCESSING,
+    UPLOADED,
+    UPLOADING,
+)
 
-AWAITING_UPLOAD = "awaiting_upload"
-UPLOADED = "uploaded"
-EXPIRED = "expired"
-UPLOADING = "uploading"
-PENDING = "pending"
-PROCESSING = "processing"
-COMPLETED = "completed"
-FAILED = "failed"
-CANCELLED = "cancelled"
-
-ALL = (
-    AWAITING_UPLOAD, UPLOADING, UPLOADED, PENDING, PROCESSING,
-    COMPLETED, FAILED, CANCELLED, EXPIRED,
-)  # fmt: skip
-ACTIVE = (PENDING, PROCESSING)
-FINISHED = (COMPLETED, FAILED, CANCELLED, EXPIRED)
+__all__ = [
+    "ACTIVE", "ALL", "AWAITING_UPLOAD", "CANCELLED", "COMPLETED", "EXPIRED", "FAILED", "FINISHED",
+    "PENDING", "PROCESSING", "UPLOADED", "UPLOADING",
+    "Superseded", "add_event", "fail", "locked",
+]  # fmt: skip
 
 
 class Superseded(Exception):
@@ -59,9 +62,14 @@ def locked(session: Session, job_id: uuid.UUID, attempt: int, status: Iterable[s
 
 
 def add_event(session: Session, job_id: uuid.UUID, kind: str, data: dict[str, Any]) -> None:
-    """Records an event for the job's followers and wakes them on commit."""
+    """Records an event for the job's followers and wakes them on commit.
+
+    When it is the job's end, its webhooks are written down, too.
+    """
     session.add(Event(job_id=job_id, type=kind, data=data))
     session.flush()
+    if kind in FINISHED:
+        outbox.announce(session, job_id, kind)
     queue.notify(session, job_id)
 
 

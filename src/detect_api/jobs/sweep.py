@@ -19,7 +19,7 @@ from detect_api.core.errors import StorageError
 from detect_api.core.worker_metrics import WorkerMetrics
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal, TusUpload
-from detect_api.jobs import multipart, queue, states
+from detect_api.jobs import multipart, outbox, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.reconcile import reconcile
@@ -102,7 +102,7 @@ def sweep(shop: Workshop) -> bool:
     multipart.abort_ended(shop.sessions, shop.store)
     multipart.abort_orphans(shop.sessions, shop.store, shop.settings)
     _remove(shop)
-    _forget(shop.sessions)
+    _forget(shop.sessions, shop.settings.webhook_retention_days)
     with shop.sessions.begin() as session:
         session.execute(delete(Lease).where(Lease.name == _LEASE))
     return True
@@ -254,10 +254,11 @@ def _remove(shop: Workshop) -> None:
         log.warning("removal_postponed", detail=error.detail)
 
 
-def _forget(sessions: SessionFactory) -> None:
+def _forget(sessions: SessionFactory, webhook_days: int) -> None:
     with sessions.begin() as session:
         session.execute(
             delete(IdempotencyKey).where(
                 IdempotencyKey.created_at < datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS)
             )
         )
+        outbox.forget(session, webhook_days)

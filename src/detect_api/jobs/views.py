@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from detect_api.db.tables import Job, Plate, UnreadTrack
-from detect_api.jobs import states
+from detect_api.jobs import status as states
+from detect_api.webhooks.target import origin_of
 
 
 def rfc3339(moment: datetime | None) -> str | None:
@@ -35,7 +36,7 @@ def job_view(job: Job, processing: Job | None = None) -> dict[str, Any]:
         "error": {"code": source.error_code, "detail": source.error_detail}
         if source.error_code
         else None,
-        "parameters": source.parameters,
+        "parameters": _shown(source.parameters),
         "plates_found": source.plates_found,
         "frames": {"done": source.frames_done, "total": source.frames_total},
         "problems": source.problems,
@@ -57,6 +58,12 @@ def job_view(job: Job, processing: Job | None = None) -> dict[str, Any]:
     if has_result(source):
         view["result_url"] = f"/jobs/{source.id}/result"
     return view
+
+
+def _shown(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters without what only the receiver of a webhook should know."""
+    url = parameters.get("webhook_url")
+    return {**parameters, "webhook_url": f"{origin_of(url)}/…"} if url else parameters
 
 
 def has_result(job: Job) -> bool:
@@ -137,7 +144,7 @@ def result_view(job: Job, plates: list[Plate], unread: list[UnreadTrack]) -> dic
         ],
         "unread": [unread_view(track) for track in unread],
         "problems": job.problems,
-        "parameters": job.parameters,
+        "parameters": _shown(job.parameters),
         "provenance": {
             "software": job.software,
             "models": job.models,

@@ -1,7 +1,8 @@
 """A worker process: takes tasks from the queue until it is told to stop.
 
 One lane runs segments, one at a time; another runs the short tasks, so that plates of a finished
-segment appear while the next one is read. Run as ``python -m detect_api.jobs.worker``.
+segment appear while the next one is read. Beside them the process sweeps and sends webhooks. Run as
+``python -m detect_api.jobs.worker``.
 
 Whatever shakes the queue's own bookkeeping (the database restarts in the middle of a task, say)
 ends the process: the supervisor starts a new one, and the sweep hands its tasks on. That is one
@@ -29,11 +30,13 @@ from detect_api.core.config import Settings
 from detect_api.core.logging import configure_logging
 from detect_api.db.session import make_engine, make_session_factory
 from detect_api.jobs import queue
+from detect_api.jobs.deliver import Deliverer
 from detect_api.jobs.s3_queue import EventQueue
 from detect_api.jobs.sweep import INTERVAL_SECONDS, STALLED_SECONDS, sweep
 from detect_api.jobs.tasks import make_app, register
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage import make_store
+from detect_api.webhooks.send import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +51,8 @@ async def run(settings: Settings) -> int:
     On a signal, running segments stop at the next frame and go back to the queue.
     """
     engine = make_engine(settings.database_url, pool_size=4)
-    shop = Workshop(settings, make_session_factory(engine), make_store(settings))
+    sessions = make_session_factory(engine, webhook_url=settings.webhook_url_for_all)
+    shop = Workshop(settings, sessions, make_store(settings))
     events = EventQueue.from_settings(settings)
     app = make_app(settings.database_url or "")
     register(app, shop)
@@ -86,7 +90,10 @@ async def run(settings: Settings) -> int:
     threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
     async with app.open_async():
         lanes = [asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)]
-        others = [asyncio.create_task(_sweep_for_ever(shop))]
+        others = [
+            asyncio.create_task(_sweep_for_ever(shop)),
+            asyncio.create_task(Deliverer(sessions, Sender.from_settings(settings)).run()),
+        ]
         if events is not None:
             others.append(asyncio.create_task(_take_events(shop, events)))
         waiting = asyncio.create_task(ending.wait())

@@ -6,8 +6,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from detect_api.core.metrics import Metrics
-from detect_api.db.tables import Job
-from detect_api.jobs import queue, states
+from detect_api.db.tables import Job, WebhookDelivery
+from detect_api.jobs import outbox, queue, states
 
 ALIVE_SECONDS = 10.0
 """A worker whose last heartbeat is older does not count as alive."""
@@ -26,7 +26,7 @@ def workers_alive(session: Session) -> int:
 
 
 def fill_gauges(session: Session, metrics: Metrics) -> None:
-    """Sets the gauges that describe jobs, queue and workers."""
+    """Sets the gauges that describe jobs, webhooks, queue and workers."""
     counts: dict[str, int] = {
         row.status: row.number
         for row in session.execute(
@@ -35,6 +35,16 @@ def fill_gauges(session: Session, metrics: Metrics) -> None:
     }
     for status in states.ALL:
         metrics.jobs.labels(status).set(counts.get(status, 0))
+    deliveries: dict[str, int] = {
+        row.status: row.number
+        for row in session.execute(
+            select(WebhookDelivery.status, func.count().label("number")).group_by(
+                WebhookDelivery.status
+            )
+        )
+    }
+    for status in (outbox.PENDING, outbox.DELIVERED, outbox.FAILED):
+        metrics.webhooks.labels(status).set(deliveries.get(status, 0))
     waiting: dict[str, int] = {
         row.queue_name: row.number
         for row in session.execute(

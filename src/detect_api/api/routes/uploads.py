@@ -21,6 +21,7 @@ from detect_api.api.schemas.uploads import (
     UploadState,
 )
 from detect_api.services import idempotency
+from detect_api.webhooks.target import check_webhook
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
@@ -35,6 +36,7 @@ _NONE_NAMED = CompleteRequest(parts=None)
 )
 def create(body: UploadRequest, parts: PartsDep, idempotency_key: IdempotencyKey = None) -> Any:
     service = parts.require_multipart()
+    check_webhook(parts.settings, body.webhook_url)
     with parts.sessions.begin() as session:
         answer = idempotency.once(
             session,

@@ -22,6 +22,7 @@ from detect_api.api.schemas.video import (
 )
 from detect_api.core.ids import new_id
 from detect_api.services import idempotency, s3_service, sample_service
+from detect_api.webhooks.target import check_webhook
 
 router = APIRouter(prefix="/process/video", tags=["video"])
 sample_router = APIRouter(prefix="/process", tags=["video"])
@@ -42,6 +43,7 @@ def presigned_url(
     body: PresignRequest, parts: PartsDep, idempotency_key: IdempotencyKey = None
 ) -> Any:
     s3 = parts.require_s3()
+    check_webhook(parts.settings, body.webhook_url)
     wanted = body.upload()
     if idempotency_key is None:
         try:
@@ -74,6 +76,7 @@ def process_s3(
     body: ProcessRequest, parts: PartsDep, idempotency_key: IdempotencyKey = None
 ) -> Any:
     parts.require_s3()
+    check_webhook(parts.settings, body.webhook_url)
     route, print_ = "process-s3", idempotency.fingerprint(body.model_dump())
     parameters = body.model_dump(exclude={"s3_key"})
     named = body.model_fields_set - {"s3_key"}

@@ -33,6 +33,12 @@ class ProcessingParameters(Request):
         None, ge=0, le=1, description="Plates whose text is less sure are listed as unread."
     )
     region: Region = None
+    webhook_url: PlainText | None = Field(
+        None,
+        min_length=1,
+        max_length=2048,
+        description="Where to POST what became of the job; see docs/WEBHOOKS.md.",
+    )
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> ProcessingParameters:
@@ -198,6 +204,7 @@ UPLOAD_FORM = form(
         "end_frame": {"type": "integer", "minimum": 1},
         "min_confidence": CONFIDENCE,
         "region": {"type": "string"},
+        "webhook_url": {"type": "string", "maxLength": 2048},
     },
     {"file": "(the video)", "frame_skip": 2},
 )
