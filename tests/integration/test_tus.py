@@ -331,6 +331,11 @@ def test_bytes_count_only_with_the_right_checksum(tus: Client, algorithm: str) -
         ({"Upload-Metadata": metadata(frame_skip="0")}, 422, "validation_error"),
         ({"Upload-Metadata": metadata(frame_skap="2")}, 422, "validation_error"),
         ({"Upload-Metadata": metadata(job_id="x")}, 422, "validation_error"),
+        (
+            {"Upload-Metadata": metadata(webhook_url="https://example.org/")},
+            503,
+            "webhooks_unavailable",
+        ),
         ({"Upload-Checksum": "md5 AAAA"}, 400, "bad_tus_header"),
         ({"Upload-Checksum": "sha1 AAAA"}, 400, "bad_tus_header"),
         ({"Content-Type": "video/mp4"}, 415, "wrong_media_type"),

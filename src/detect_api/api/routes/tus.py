@@ -22,6 +22,7 @@ from detect_api.api.tus_receive import TusBody, drain, holding
 from detect_api.core.errors import DetectApiError, Locked, StorageError, WrongMediaType
 from detect_api.db.tables import TusUpload
 from detect_api.services import idempotency, tus_service
+from detect_api.webhooks.target import check_webhook
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +110,7 @@ async def create(
     try:
         length = tus.length(upload_length, upload_defer_length)
         new = tus.new_upload(upload_metadata, length)
+        check_webhook(parts.settings, new.parameters["webhook_url"])
         checksum = tus.checksum(upload_checksum)
         with_body = _is_body(request)
         job_id, is_new = await run_in_threadpool(_create, parts, new, idempotency_key)
