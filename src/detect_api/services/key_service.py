@@ -331,7 +331,7 @@ def check_quota(session: Session, who: Identity) -> None:
     jobs, size = session.execute(query.execution_options(**everybodys)).one()
     if who.jobs_per_day is not None and jobs >= who.jobs_per_day:
         raise _used_up(f"{who.jobs_per_day} jobs a day", 3600)
-    if who.bytes_per_day is not None and size >= who.bytes_per_day:
+    if who.bytes_per_day is not None and (size or 0) >= who.bytes_per_day:
         raise _used_up(f"{who.bytes_per_day} bytes a day", 3600)
     if who.jobs_at_once is not None:
         now = session.scalar(busy.execution_options(**everybodys))
