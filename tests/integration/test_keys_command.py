@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner, Result
 
+from detect_api.cli import app as commands
 from detect_api.client import Client, ClientError
 from tests.conftest import make_settings
 from tests.integration.conftest import Api, serve
@@ -35,7 +34,7 @@ def secret(database: str) -> str:
         database, "keys", "create", "gate 3", "--scopes", "read,upload", "--expires", "90d",
         "--rate", "5000", "--json",
     )  # fmt: skip
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     told: dict[str, Any] = json.loads(made.stdout)
     assert (told["scopes"], told["requests_per_minute"]) == (["upload", "read"], 5000)
     return str(told["key"])
@@ -48,23 +47,19 @@ def api(database: str, secret: str, tmp_path_factory: pytest.TempPathFactory) ->
     yield from serve(make_settings(enable_s3=False, database_url=database, data_dir=folder))
 
 
-def run(database: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from detect_api.cli import main; main()", *arguments],
-        env={**os.environ, "DATABASE_URL": database, **more}, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+def run(database: str, *arguments: str, **more: str) -> Result:
+    return CliRunner().invoke(commands, arguments, env={"DATABASE_URL": database, **more})
 
 
 def test_keys_are_listed_without_their_secrets_and_revoked(database: str, secret: str) -> None:
     other = run(database, "keys", "create", "other", "--tenant", "town")
-    assert other.returncode == 0
+    assert other.exit_code == 0
     assert "not shown again" in other.stderr
     listed = run(database, "keys", "list", "--tenant", "town", "--json").stdout.splitlines()
     assert [json.loads(line)["state"] for line in listed] == ["valid"]
     assert other.stdout.strip() not in run(database, "keys", "list").stdout
     revoked = run(database, "keys", "revoke", other.stdout[:13])
-    assert revoked.returncode == 0, revoked.stderr
+    assert revoked.exit_code == 0, revoked.stderr
     listed = run(database, "keys", "list", "--json").stdout.splitlines()
     states = {json.loads(line)["name"]: json.loads(line)["state"] for line in listed}
     assert states == {"gate 3": "valid", "other": "revoked"}
@@ -82,7 +77,7 @@ def test_keys_are_listed_without_their_secrets_and_revoked(database: str, secret
 )
 def test_what_makes_no_sense_is_refused(database: str, arguments: list[str], code: str) -> None:
     refused = run(database, "keys", *arguments, "--json")
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert json.loads(refused.stdout)["error"]["code"] == code
 
 
@@ -98,8 +93,8 @@ def test_client_and_commands_come_in_with_the_key(
         job = client.upload(video).job_id
         assert client.job(job)["status"] == "pending"
     shown = run(database, "jobs", "--url", api.url, "--json", DETECT_API_KEY=secret)
-    assert shown.returncode == 0, shown.stderr
+    assert shown.exit_code == 0, shown.stderr
     assert json.loads(shown.stdout)["job_id"] == job
     without = run(database, "jobs", "--url", api.url)
-    assert without.returncode == 1
+    assert without.exit_code == 1
     assert "key" in without.stderr
