@@ -7,6 +7,7 @@ those that a request can cause look at nothing of a job's content.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, event, select
@@ -54,7 +55,8 @@ def _narrow(state: ORMExecuteState) -> None:
         state.statement = state.statement.options(*_criteria(owner))
 
 
-def _criteria(owner: Owner) -> list[Any]:
+@lru_cache(maxsize=1024)
+def _criteria(owner: Owner) -> tuple[Any, ...]:
     mine = _mine(owner)
     # A subquery on the bare table: the criteria must not be applied to themselves.
     table = Job.__table__
@@ -62,7 +64,7 @@ def _criteria(owner: Owner) -> list[Any]:
     if owner.token_id is not None:
         jobs = jobs.where(table.c.upload_token == owner.token_id)
     tenant = owner.tenant
-    return [
+    return (
         with_loader_criteria(Job, mine, include_aliases=True),
         *(
             with_loader_criteria(kind, kind.job_id.in_(jobs), include_aliases=True)
@@ -72,7 +74,7 @@ def _criteria(owner: Owner) -> list[Any]:
             with_loader_criteria(kind, kind.tenant == tenant, include_aliases=True)
             for kind in (ApiKey, AuditEntry)
         ),
-    ]
+    )
 
 
 def _mine(owner: Owner) -> ColumnElement[bool]:
