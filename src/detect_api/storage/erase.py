@@ -59,7 +59,8 @@ def is_left(store: ObjectStore, prefix: str, upload_id: str | None = None) -> bo
         except UploadGone:
             pass
     if isinstance(store, S3Store):
-        return any(True for _ in _versions(store, prefix) or ())
+        # A marker says that something was deleted, and holds nothing of it.
+        return any(not marker for _, _, marker in _versions(store, prefix) or ())
     return False
 
 
@@ -88,7 +89,7 @@ def _erase_versions(store: ObjectStore, prefix: str) -> int | None:
         return None
     some = list(islice(found, AT_ONCE))
     with translated(prefix):
-        for key, version in some:
+        for key, version, _ in some:
             try:
                 store.client.delete_object(Bucket=store.bucket, Key=key, VersionId=version)
             except ClientError as error:
@@ -96,11 +97,11 @@ def _erase_versions(store: ObjectStore, prefix: str) -> int | None:
                     return None
                 if _code(error) not in _GONE:
                     raise
-    return len(some)
+    return sum(not marker for _, _, marker in some)
 
 
-def _versions(store: S3Store, prefix: str) -> Iterator[tuple[str, str]] | None:
-    """Key and id of each version and marker that is left; None if that is not told."""
+def _versions(store: S3Store, prefix: str) -> Iterator[tuple[str, str, bool]] | None:
+    """Key and id of each version that is left, and whether it is a marker; None if not told."""
     with translated(prefix):
         try:
             first = store.client.list_object_versions(Bucket=store.bucket, Prefix=prefix, MaxKeys=1)
@@ -113,15 +114,18 @@ def _versions(store: S3Store, prefix: str) -> Iterator[tuple[str, str]] | None:
     return _all_versions(store, prefix)
 
 
-def _all_versions(store: S3Store, prefix: str) -> Iterator[tuple[str, str]]:
+def _all_versions(store: S3Store, prefix: str) -> Iterator[tuple[str, str, bool]]:
     with translated(prefix):
         pages = store.client.get_paginator("list_object_versions").paginate(
             Bucket=store.bucket, Prefix=prefix
         )
         for page in pages:
-            for item in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
-                if item["Key"] == prefix or prefix.endswith("/"):
-                    yield item["Key"], item["VersionId"]
+            for version in page.get("Versions", []):
+                if version["Key"] == prefix or prefix.endswith("/"):
+                    yield version["Key"], version["VersionId"], False
+            for marker in page.get("DeleteMarkers", []):
+                if marker["Key"] == prefix or prefix.endswith("/"):
+                    yield marker["Key"], marker["VersionId"], True
 
 
 def _code(error: ClientError) -> str:
