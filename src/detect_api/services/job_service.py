@@ -188,10 +188,10 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
     objects: list[str] = []
     if job.type != "upload":
         # A worker may be writing pictures, or a copy, at this moment: look again for a while.
-        for prefix in (
-            evidence_prefix(settings.s3_video_prefix, job_id),
-            redacted_prefix(settings.s3_video_prefix, job_id),
-        ):
+        prefixes = [evidence_prefix(settings.s3_video_prefix, job_id)]
+        if rows["redactions"]:
+            prefixes.append(redacted_prefix(settings.s3_video_prefix, job_id))
+        for prefix in prefixes:
             session.add(
                 Removal(
                     prefix=prefix, receipt_id=receipt.id, keep_until=func.now() + _EVIDENCE_GRACE
