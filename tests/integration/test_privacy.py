@@ -437,7 +437,8 @@ def test_a_hashed_plate_is_found_by_its_whole_text_only(hashing: Api) -> None:
     assert found(text="hs34-abc") == [job_id]
     assert found(text=plate_text.kept(KEY, "HS34ABC")) == [job_id]
     assert found(text="HS34AB") == []
-    for params in ({"text": "HS34*"}, {"text": "HS34ABC", "fuzzy": 1}):
+    refused: list[dict[str, str]] = [{"text": "HS34*"}, {"text": "HS34ABC", "fuzzy": "1"}]
+    for params in refused:
         answer = hashing.client.get("/plates", params=params)
         assert (answer.status_code, answer.json()["code"]) == (400, "plates_are_hashed")
 

@@ -91,7 +91,7 @@ def test_a_copy_shows_each_picture_at_its_time(size: tuple[int, int]) -> None:
             export.add(np.full((height, width, 3), 40 * number, np.uint8), seconds)
         export.finish()
     file.seek(0)
-    with av.open(file) as container:
+    with av.open(file, "r") as container:
         assert [stream.type for stream in container.streams] == ["video"]
         frames = list(container.decode(video=0))
     shown = [float(frame.time or 0) for frame in frames]

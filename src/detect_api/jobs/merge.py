@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session, defer
 from detect_api.core import plate_text
 from detect_api.core.errors import VideoError
 from detect_api.core.ids import plate_id
-from detect_api.db.tables import Job, Plate, Segment, UnreadTrack
-from detect_api.jobs import queue, states
+from detect_api.db.tables import Job, Plate, Removal, Segment, UnreadTrack
+from detect_api.jobs import multipart, queue, receipts, states
 from detect_api.jobs.progress import Interrupted, counting, totals
 from detect_api.jobs.segment import plan_of
 from detect_api.jobs.views import evidence_prefix, plate_view
@@ -189,11 +189,20 @@ def remove_if_asked(shop: Workshop, job_id: uuid.UUID) -> None:
         )
     if other is not None:
         return
-    shop.store.delete(job.object_key)
     with shop.sessions.begin() as session:
-        row = session.get(Job, job_id)
-        if row is not None:
-            row.video_deleted_at = func.now()
+        row = session.get(Job, job_id, with_for_update=True, populate_existing=True)
+        if row is None or row.video_deleted_at is not None:
+            return
+        row.video_deleted_at = func.now()
+        subject = {
+            "job_id": str(job_id),
+            "reason": "delete_after_processing",
+            "what": "video",
+            "video": job.object_key,
+        }
+        receipt = receipts.open_receipt(session, receipts.RETENTION, subject, {})
+        session.add(Removal(prefix=job.object_key, receipt_id=receipt.id, keep_until=func.now()))
+    multipart.carry_out_now(shop.sessions, shop.store, job.object_key)
 
 
 def _still(session: Session, job: Job) -> Job:
