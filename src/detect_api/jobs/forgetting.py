@@ -41,11 +41,10 @@ _PATIENCE = text("SET LOCAL statement_timeout = '600s'")
 """No index helps to find a text among the candidates."""
 
 _HITS = text("""
-    SELECT id FROM plates
+    SELECT id, job_id FROM plates
      WHERE text = :text OR read_text = :text
         OR details -> 'candidates' @> jsonb_build_array(jsonb_build_object('text', :text ::text))
      ORDER BY id LIMIT :limit
-       FOR UPDATE
 """)
 
 _STRIP = text("""
@@ -102,9 +101,19 @@ def go_on_with(sessions: SessionFactory, receipt_id: uuid.UUID) -> None:
 
 def _step(session: Session, receipt: Receipt, wanted: str) -> bool:
     """Takes the text out of some plates; False if there was none left."""
-    ids = session.scalars(_HITS, {"text": wanted, "limit": PLATES_A_STEP}).all()
-    rows = session.scalars(select(Plate).where(Plate.id.in_(ids))).all()
-    jobs: set[uuid.UUID] = {row.job_id for row in rows}
+    hits = session.execute(_HITS, {"text": wanted, "limit": PLATES_A_STEP}).all()
+    jobs: set[uuid.UUID] = {hit.job_id for hit in hits}
+    # A job before its plates, as all others do.
+    session.execute(
+        select(Job.id).where(Job.id.in_(jobs)).order_by(Job.id).with_for_update(key_share=True)
+    )
+    rows = session.scalars(
+        select(Plate)
+        .where(Plate.id.in_([hit.id for hit in hits]))
+        .order_by(Plate.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
     counted = {"plates": 0, "candidates": 0, "events": 0, "webhook_deliveries": 0}
     for row in rows:
         if wanted in (row.text, row.read_text):
@@ -130,7 +139,7 @@ def _step(session: Session, receipt: Receipt, wanted: str) -> bool:
     receipts.add_rows(receipt, counted)
     _name_videos(session, receipt, jobs)
     session.flush()
-    return len(ids) == PLATES_A_STEP
+    return len(hits) == PLATES_A_STEP
 
 
 def _delete_plate(session: Session, receipt: Receipt, row: Plate) -> int:

@@ -112,9 +112,19 @@ def _round(sessions: SessionFactory, settings: Settings, kind: str, days: int) -
                 .where(Job.id == job_id, due(kind, days))
                 .with_for_update(key_share=True, skip_locked=True, of=Job)
             )
-            if job is not None:
+            if job is not None and (kind != "video" or _all_locked(session, job)):
                 _DELETE[kind](session, settings, job, days)
                 queue.notify(session, job_id)
+
+
+def _all_locked(session: Session, job: Job) -> bool:
+    """Whether all jobs with the same video are locked now. Waits for nobody, so that it can never
+    be in a circle of those who wait; the next round tries again."""
+    same = Job.object_key == job.object_key
+    locked = session.scalars(
+        select(Job.id).where(same).with_for_update(key_share=True, skip_locked=True)
+    ).all()
+    return len(locked) == session.scalar(select(func.count(Job.id)).where(same))
 
 
 def _subject(job: Job, kind: str, days: int) -> dict[str, Any]:
