@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 PLATES_A_STEP = 200
 MOST_VIDEOS = 1000
-"""Videos in which the plate can still be seen that a receipt names; more are counted."""
+"""So many jobs, whose videos still show the plate, a receipt names at most."""
 
 _LATE_WRITERS = timedelta(minutes=10)
 _STEPS_A_ROUND = 10
