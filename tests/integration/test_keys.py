@@ -27,7 +27,7 @@ from detect_api.core.owner import Owner
 from detect_api.db.migrate import upgrade
 from detect_api.db.narrow import NotYours
 from detect_api.db.tables import Event, Job, Plate, UnreadTrack
-from detect_api.jobs import states
+from detect_api.jobs import forgetting, states
 from detect_api.services import key_service
 from tests.conftest import make_settings
 from tests.integration.conftest import Api, serve
@@ -243,10 +243,13 @@ def test_no_route_shows_or_changes_what_is_another_tenants(keyed: Api) -> None:
             ),
             {"id": delivery, "job": job_id},
         )
+    other = a_job_of(keyed, "mine")
+    gone = keyed.client.delete(f"/jobs/{other}", headers=mine).json()
     before = everything(keyed)
     ids = {
         "job_id": (job_id, tus_id, upload["job_id"]), "plate_id": (str(plate_id),),
         "upload_id": (upload["upload_id"],), "delivery_id": (str(delivery),), "track_id": ("2",),
+        "receipt_id": (gone["receipt_id"],),
     }  # fmt: skip
     foreign = bearer(key_of(keyed, tenant="foreign"))
     seen = 0
@@ -279,6 +282,22 @@ def test_no_route_shows_or_changes_what_is_another_tenants(keyed: Api) -> None:
     assert [plate["job_id"] for plate in own] == [job_id]
 
 
+def test_a_plate_is_forgotten_in_ones_own_jobs_only(keyed: Api) -> None:
+    mine, theirs = a_job_of(keyed, "mine"), a_job_of(keyed, "theirs")
+    key = bearer(key_of(keyed, tenant="theirs"))
+    answer = keyed.client.post("/plates/forget", json={"text": "AB12CDE"}, headers=key)
+    assert answer.status_code == 202, answer.text
+    # The sweep goes on with it on nobody's behalf.
+    forgetting.go_on_with(keyed.parts.sessions, uuid.UUID(answer.json()["receipt_id"]))
+    with keyed.parts.sessions() as session:
+        left = session.scalars(select(Plate.job_id).where(Plate.text == "AB12CDE")).all()
+    assert uuid.UUID(mine) in left
+    assert uuid.UUID(theirs) not in left
+    entries = keyed.client.get("/audit?action=forget", headers=key).json()["entries"]
+    assert len(entries) == 1
+    assert "AB12CDE" not in json.dumps(entries)
+
+
 def more(path: str, method: str) -> dict[str, str]:
     if not path.startswith("/uploads/tus/") or method == "delete":
         return {}
@@ -307,7 +326,7 @@ def everything(api: Api) -> list[Any]:
 
 def test_every_route_of_the_description_has_a_rule_of_its_own(keyed: Api) -> None:
     meant = {("POST", "/webhooks/x/replay"), ("GET", "/audit"), ("DELETE", "/jobs/x")}
-    meant |= {("PATCH", "/plates/x"), ("GET", "/metrics")}
+    meant |= {("PATCH", "/plates/x"), ("POST", "/plates/forget"), ("GET", "/metrics")}
     for path, methods in keyed.client.get("/openapi.json").json()["paths"].items():
         concrete = re.sub(r"\{\w+\}", "x", path)
         for method in methods:

@@ -21,6 +21,8 @@ from detect_api.db.tables import (
     Job,
     PartChecksum,
     Plate,
+    Receipt,
+    Redaction,
     Segment,
     TusPart,
     TusUpload,
@@ -33,8 +35,11 @@ EVERYBODYS = "everybodys"
 
 OF_A_JOB = (
     Plate, UnreadTrack, Segment, Event, WebhookDelivery, PartChecksum, TusUpload, TusPart,
+    Redaction,
 )  # fmt: skip
 """Tables whose rows belong to whom their ``job_id`` belongs."""
+
+OF_A_TENANT = (Job, ApiKey, AuditEntry, Receipt)
 
 
 class NotYours(RuntimeError):
@@ -72,7 +77,7 @@ def _criteria(owner: Owner) -> tuple[Any, ...]:
         ),
         *(
             with_loader_criteria(kind, kind.tenant == tenant, include_aliases=True)
-            for kind in (ApiKey, AuditEntry)
+            for kind in (ApiKey, AuditEntry, Receipt)
         ),
     )
 
@@ -88,5 +93,5 @@ def _check_writes(session: Session, _context: object, _instances: object) -> Non
         return
     for row in (*session.new, *session.dirty, *session.deleted):
         # None: the column's default, which is the owner's, comes with the statement.
-        if isinstance(row, Job | ApiKey | AuditEntry) and row.tenant not in (None, owner.tenant):
+        if isinstance(row, OF_A_TENANT) and row.tenant not in (None, owner.tenant):
             raise NotYours(f"{type(row).__name__} of another tenant")

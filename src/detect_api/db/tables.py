@@ -407,6 +407,7 @@ class Receipt(Base):
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(server_default=text("'default'"))
     kind: Mapped[str]
     subject: Mapped[dict[str, Any]]
     rows: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))

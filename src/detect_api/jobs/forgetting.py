@@ -1,5 +1,7 @@
 """Forgetting a plate: a person's wish that the service no longer knows it.
 
+A wish is one tenant's, and about that tenant's jobs.
+
 Steps are limited and write down what they did with the receipt, so that a wish goes on after
 any death. It ends when a step finds nothing more and every job that was in work when the wish came
 has ended: such a job may be about to write the text. What is read from a video that is sent in
@@ -16,6 +18,7 @@ import structlog
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
+from detect_api.core import owner
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Event, Job, Plate, Receipt, Removal, Segment
 from detect_api.jobs import queue, receipts, states
@@ -41,10 +44,12 @@ _PATIENCE = text("SET LOCAL statement_timeout = '600s'")
 """No index helps to find a text among the candidates."""
 
 _HITS = text("""
-    SELECT id, job_id FROM plates
-     WHERE text = :text OR read_text = :text
-        OR details -> 'candidates' @> jsonb_build_array(jsonb_build_object('text', :text ::text))
-     ORDER BY id LIMIT :limit
+    SELECT plates.id, job_id FROM plates JOIN jobs ON jobs.id = job_id
+     WHERE tenant = :tenant
+       AND (plates.text = :text OR read_text = :text
+            OR details -> 'candidates'
+               @> jsonb_build_array(jsonb_build_object('text', :text ::text)))
+     ORDER BY plates.id LIMIT :limit
 """)
 
 _STRIP = text("""
@@ -59,12 +64,15 @@ _STRIP = text("""
 _UNSENT = text(r"""
     UPDATE webhook_deliveries SET body = regexp_replace(body, '\m' || :text || '\M', '', 'g')
      WHERE body ~ ('\m' || :text || '\M')
+       AND job_id IN (SELECT id FROM jobs WHERE tenant = :tenant)
 """)
 
 
 def begin(session: Session, wanted: str, shown: dict[str, Any]) -> Receipt:
     """Writes the wish down: ``wanted`` is what is kept of the text, ``shown`` is told of it."""
-    return receipts.open_receipt(session, receipts.FORGET, shown, {}, wanted=wanted)
+    return receipts.open_receipt(
+        session, receipts.FORGET, shown, {}, wanted=wanted, tenant=owner.tenant()
+    )
 
 
 def go_on(sessions: SessionFactory) -> None:
@@ -101,7 +109,8 @@ def go_on_with(sessions: SessionFactory, receipt_id: uuid.UUID) -> None:
 
 def _step(session: Session, receipt: Receipt, wanted: str) -> bool:
     """Takes the text out of some plates; False if there was none left."""
-    hits = session.execute(_HITS, {"text": wanted, "limit": PLATES_A_STEP}).all()
+    whose = {"text": wanted, "tenant": receipt.tenant}
+    hits = session.execute(_HITS, {**whose, "limit": PLATES_A_STEP}).all()
     jobs: set[uuid.UUID] = {hit.job_id for hit in hits}
     # A job before its plates, as all others do.
     session.execute(
@@ -134,7 +143,7 @@ def _step(session: Session, receipt: Receipt, wanted: str) -> bool:
             .values(result=None)
         )
         queue.notify(session, job_id)
-    sent = session.connection().execute(_UNSENT, {"text": wanted})
+    sent = session.connection().execute(_UNSENT, whose)
     counted["webhook_deliveries"] = sent.rowcount
     receipts.add_rows(receipt, counted)
     _name_videos(session, receipt, jobs)
@@ -184,7 +193,11 @@ def _may_come_yet(session: Session, receipt: Receipt) -> bool:
     return (
         session.scalar(
             select(Job.id)
-            .where(Job.status.in_(states.ACTIVE), Job.created_at <= receipt.created_at)
+            .where(
+                Job.tenant == receipt.tenant,
+                Job.status.in_(states.ACTIVE),
+                Job.created_at <= receipt.created_at,
+            )
             .limit(1)
         )
         is not None

@@ -200,7 +200,7 @@ def remove_if_asked(shop: Workshop, job_id: uuid.UUID) -> None:
             "what": "video",
             "video": job.object_key,
         }
-        receipt = receipts.open_receipt(session, receipts.RETENTION, subject, {})
+        receipt = receipts.open_receipt(session, receipts.RETENTION, subject, {}, tenant=row.tenant)
         session.add(Removal(prefix=job.object_key, receipt_id=receipt.id, keep_until=func.now()))
     multipart.carry_out_now(shop.sessions, shop.store, job.object_key)
 

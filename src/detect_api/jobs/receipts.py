@@ -45,10 +45,13 @@ def open_receipt(
     subject: dict[str, Any],
     rows: dict[str, int],
     *,
+    tenant: str,
     wanted: str | None = None,
 ) -> Receipt:
-    """A new receipt, in the session's transaction."""
-    receipt = Receipt(id=new_id(), kind=kind, subject=subject, rows=rows, wanted=wanted)
+    """A new receipt for this tenant, in the session's transaction."""
+    receipt = Receipt(
+        id=new_id(), kind=kind, subject=subject, rows=rows, wanted=wanted, tenant=tenant
+    )
     receipt.objects = {}
     session.add(receipt)
     session.flush()

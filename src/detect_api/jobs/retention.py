@@ -141,7 +141,11 @@ def _delete_video(session: Session, settings: Settings, job: Job, days: int) -> 
     rows = delete(Redaction).where(Redaction.job_id == job.id).returning(Redaction.job_id)
     copies = len(session.scalars(rows).all())
     receipt = receipts.open_receipt(
-        session, receipts.RETENTION, _subject(job, "video", days), {"redactions": copies}
+        session,
+        receipts.RETENTION,
+        _subject(job, "video", days),
+        {"redactions": copies},
+        tenant=job.tenant,
     )
     _remove_later(session, receipt.id, job.object_key, job.multipart_id)
     _remove_later(session, receipt.id, redacted_prefix(settings.s3_video_prefix, job.id))
@@ -152,7 +156,9 @@ def _delete_video(session: Session, settings: Settings, job: Job, days: int) -> 
 
 
 def _delete_pictures(session: Session, settings: Settings, job: Job, days: int) -> None:
-    receipt = receipts.open_receipt(session, receipts.RETENTION, _subject(job, "picture", days), {})
+    receipt = receipts.open_receipt(
+        session, receipts.RETENTION, _subject(job, "picture", days), {}, tenant=job.tenant
+    )
     _remove_later(session, receipt.id, evidence_prefix(settings.s3_video_prefix, job.id))
     job.pictures_deleted_at = func.now()
 
@@ -178,7 +184,9 @@ def _delete_plates(session: Session, settings: Settings, job: Job, days: int) ->
     else:
         job.plates_deleted_at = func.now()
     job.merge_state = None
-    receipts.open_receipt(session, receipts.RETENTION, _subject(job, "plate", days), rows)
+    receipts.open_receipt(
+        session, receipts.RETENTION, _subject(job, "plate", days), rows, tenant=job.tenant
+    )
 
 
 def _some_rows(

@@ -183,7 +183,7 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
     }
     subject = {"job_id": str(job_id), "video": job.object_key, "reason": "DELETE /jobs/{job_id}"}
     receipt = receipts.open_receipt(
-        session, receipts.JOB, subject, {"jobs": 1 + len(upload_ids), **rows}
+        session, receipts.JOB, subject, {"jobs": 1 + len(upload_ids), **rows}, tenant=job.tenant
     )
     objects: list[str] = []
     if job.type != "upload":

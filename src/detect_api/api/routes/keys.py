@@ -112,7 +112,7 @@ def audit(
     parts: PartsDep,
     action: Annotated[
         str | None,
-        Query(pattern="^(search|correct|export|delete)$", description="One action only."),
+        Query(pattern="^(search|correct|export|delete|forget)$", description="One action only."),
     ] = None,
     cursor: Cursor = None,
     limit: Limit = 50,

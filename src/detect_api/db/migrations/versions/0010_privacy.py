@@ -20,6 +20,7 @@ def upgrade() -> None:
         CREATE INDEX removals_receipt_idx ON removals (receipt_id);
         CREATE TABLE receipts (
             id uuid PRIMARY KEY,
+            tenant text NOT NULL DEFAULT 'default',
             kind text NOT NULL,
             subject jsonb NOT NULL,
             rows jsonb NOT NULL DEFAULT '{}',
