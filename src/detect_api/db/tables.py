@@ -45,6 +45,9 @@ class Job(Base):
     For an upload, ``multipart_id`` names it in the store while it comes in parts of ``part_size``
     bytes; ``checksum`` is the algorithm that guards each part, if one was asked for. With
     ``auto_process`` its processing, with its ``parameters``, starts when the object is there.
+
+    ``edition`` names the versions that can go on with what has been done of it
+    (``vision.edition``); None until its processing has begun.
     """
 
     __tablename__ = "jobs"
@@ -89,6 +92,7 @@ class Job(Base):
     problems: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     models: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     software: Mapped[str | None]
+    edition: Mapped[str | None]
     planned_segments: Mapped[int | None]
     merged_segments: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     merge_state: Mapped[bytes | None]
@@ -319,3 +323,15 @@ class Lease(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     until: Mapped[datetime]
+
+
+class OldestVersion(Base):
+    """The oldest version whose statements this database still understands.
+
+    One row, moved on by migrations that take something away. ``revision`` is the newest one that a
+    version brings: a version that brings an older one must not work with this database.
+    """
+
+    __tablename__ = "oldest_version"
+
+    revision: Mapped[str] = mapped_column(primary_key=True)

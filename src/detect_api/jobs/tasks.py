@@ -58,7 +58,11 @@ def register(app: App, shop: Workshop) -> None:
 
     @app.task(name=queue.PLAN, queue=queue.CONTROL, pass_context=True, retry=TryAgain())
     def _plan(context: JobContext, job_id: str, attempt: int) -> None:
-        _run(shop, context, job_id, attempt, plan)
+        def begin(shop: Workshop, job: uuid.UUID, attempt: int) -> None:
+            assert context.job.id is not None
+            plan(shop, job, attempt, context.job.id)
+
+        _run(shop, context, job_id, attempt, begin)
 
     @app.task(name=queue.SEGMENT, queue=queue.SEGMENTS, pass_context=True, retry=TryAgain())
     def _segment(context: JobContext, job_id: str, attempt: int, index: int) -> None:

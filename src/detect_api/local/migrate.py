@@ -7,6 +7,7 @@ import sys
 from detect_api.core.config import Settings
 from detect_api.core.logging import configure_logging
 from detect_api.db.migrate import upgrade
+from detect_api.db.schema import DatabaseVersion
 
 
 def main() -> None:
@@ -14,7 +15,10 @@ def main() -> None:
     configure_logging(settings)
     if not settings.database_url:
         sys.exit("DATABASE_URL is not set.")
-    upgrade(settings.database_url)
+    try:
+        upgrade(settings.database_url)
+    except DatabaseVersion as error:
+        sys.exit(error.detail)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def fill_gauges(session: Session, metrics: Metrics) -> None:
         row.queue_name: row.number
         for row in session.execute(
             text(
-                "SELECT queue_name, count(*) AS number FROM procrastinate_jobs "
-                "WHERE status = 'todo' GROUP BY queue_name"
+                "SELECT split_part(queue_name, ':', 1) AS queue_name, count(*) AS number "
+                "FROM procrastinate_jobs WHERE status = 'todo' GROUP BY 1"
             )
         )
     }

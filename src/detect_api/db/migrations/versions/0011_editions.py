@@ -1,0 +1,16 @@
+"""Which versions can work on a job, and which can work with this database."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE jobs ADD COLUMN edition text")
+    op.execute("CREATE TABLE oldest_version (revision text PRIMARY KEY)")
+    op.execute("INSERT INTO oldest_version VALUES ('0001')")
