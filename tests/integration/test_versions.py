@@ -15,7 +15,6 @@ from sqlalchemy import delete, func, select, text
 from detect_api.core.errors import VideoError
 from detect_api.db import migrate, schema
 from detect_api.db.schema import DatabaseVersion, await_fit
-from detect_api.db.session import make_engine
 from detect_api.db.tables import Job, Lease, Segment
 from detect_api.jobs import editions, plan, queue, segment, states
 from detect_api.jobs.sweep import sweep
@@ -24,6 +23,7 @@ from detect_api.services import service_state
 from detect_api.vision.edition import edition
 
 from .conftest import Api
+from .databases import database
 
 OTHER = "0.0.another"
 LONG_AGO = datetime.now(UTC) - timedelta(minutes=5)
@@ -35,16 +35,8 @@ LONG_AGO = datetime.now(UTC) - timedelta(minutes=5)
 @pytest.fixture
 def fresh(database_url: str) -> Iterator[str]:
     """URL of an empty database."""
-    name = f"versions_{uuid.uuid4().hex[:8]}"
-    engine = make_engine(database_url)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield engine.url.set(database=name, drivername="postgresql").render_as_string(
-        hide_password=False
-    )
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with database(database_url) as own:
+        yield own
 
 
 def revisions() -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,13 +33,18 @@ async def health() -> Any:
     responses={503: {"model": Readiness, "description": "Some part is missing"}},
     summary="Can requests and jobs be served?",
 )
-def ready(parts: PartsDep) -> Any:
+def ready(
+    parts: PartsDep,
+    workers: Annotated[
+        bool, Query(description="Whether there have to be workers, too, or requests alone count.")
+    ] = True,
+) -> Any:
     states = {
         "database": _database(parts),
         "storage": _storage(parts),
-        "workers": _workers(parts),
+        "workers": _workers(parts) if workers else None,
     }
-    all_there = all(state["ok"] for state in states.values())
+    all_there = all(state["ok"] for state in states.values() if state is not None)
     return JSONResponse({"ready": all_there, **states}, 200 if all_there else 503)
 
 
