@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from bench.report import Report, median_ms, say
+from detect_api.jobs.tasks import CONNECTION_OPTIONS
 from detect_api.jobs.worker import HEARTBEAT_SECONDS, POLL_SECONDS
 from detect_api.local.stack import Stack
 
@@ -62,7 +63,7 @@ class Seen:
 
 def measure(stack: Stack, report: Report) -> None:
     """Fills the queue, models, measures, compares, and empties the queue again."""
-    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+    with connect(stack.database_url) as connection:
         # The stack's own worker would take the simulated ones for dead.
         own = stack.pid_of("worker-0")
         os.kill(own, signal.SIGSTOP)
@@ -71,6 +72,11 @@ def measure(stack: Stack, report: Report) -> None:
         finally:
             os.kill(own, signal.SIGCONT)
             connection.execute("DELETE FROM procrastinate_jobs WHERE queue_name = %s", [QUEUE])
+
+
+def connect(address: str) -> psycopg.Connection:
+    """A connection as the worker's own."""
+    return psycopg.connect(address, autocommit=True, options=CONNECTION_OPTIONS)
 
 
 def _measure(stack: Stack, connection: psycopg.Connection, report: Report) -> None:
@@ -150,8 +156,7 @@ def _run(address: str, workers: list[int]) -> tuple[Seen, float]:
         times: list[float] = []
         taken: list[int] = []
         beats = {worker: time.monotonic() for worker in own}
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute("SET statement_timeout = '60s'")
+        with connect(address) as connection:
             while not ending.is_set():
                 for worker in own:
                     started = time.perf_counter()
