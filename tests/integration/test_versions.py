@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import yaml
 from alembic.script import ScriptDirectory
 from sqlalchemy import delete, func, select, text
 
@@ -25,6 +27,7 @@ from detect_api.vision.edition import edition
 from .conftest import Api
 from .databases import database
 
+AUTOSCALER = Path(__file__).parents[2] / "deploy/kubernetes/autoscale-keda/autoscale-keda.yaml"
 OTHER = "0.0.another"
 LONG_AGO = datetime.now(UTC) - timedelta(minutes=5)
 
@@ -127,7 +130,8 @@ DELETE FROM jobs;
 def test_what_the_first_version_writes_is_still_taken(fresh: str) -> None:
     migrate.upgrade(fresh)
     with psycopg.connect(fresh) as connection:
-        connection.execute("SELECT oldest_version FROM oldest_version WHERE revision = '0001'")
+        oldest = connection.execute("SELECT max(revision) FROM oldest_version").fetchall()
+        assert oldest == [("0001",)], "write here what the oldest version that is left writes"
         for statement in FIRST_VERSIONS_SQL.split(";\n"):
             if statement.strip():
                 connection.execute(statement.encode())
@@ -238,6 +242,43 @@ def test_a_worker_is_given_no_work_of_another_edition(api: Api) -> None:
     assert fetched(api, queue.named(queue.SEGMENTS, name)) == str(job_id)
     assert fetched(api, queue.named(queue.SEGMENTS, edition())) != str(job_id)
     assert fetched(api, queue.SEGMENTS) != str(job_id)
+
+
+def test_a_short_video_does_not_wait_for_the_end_of_a_long_one(api: Api) -> None:
+    name = f"0.0.{uuid.uuid4().hex[:8]}"
+    long, short = uuid.uuid4(), uuid.uuid4()
+    order = []
+    with api.parts.sessions.begin() as session:
+        for job_id, segments in ((long, 4), (short, 2)):
+            for index in range(segments):
+                queue.defer_segment(session, job_id, 1, index, edition=name)
+        for _ in range(6):
+            args = session.scalar(
+                text("SELECT args FROM procrastinate_fetch_job_v2(:queues, NULL)"),
+                {"queues": [queue.named(queue.SEGMENTS, name)]},
+            )
+            assert args is not None
+            order.append((args["job_id"] == str(long), args["index"]))
+        session.rollback()
+    assert order == [(True, 0), (False, 0), (True, 1), (False, 1), (True, 2), (True, 3)]
+
+
+def test_the_query_of_the_autoscaler_counts_the_segments_of_all_editions(api: Api) -> None:
+    scaled = next(
+        item
+        for item in yaml.safe_load_all(AUTOSCALER.read_text())
+        if item["kind"] == "ScaledObject"
+    )
+    query = text(scaled["spec"]["triggers"][0]["metadata"]["query"])
+
+    def asked() -> int:
+        with api.parts.sessions() as session:
+            return int(session.scalar(query) or 0)
+
+    before = asked()
+    begun_by(api, edition(), updated_at=datetime.now(UTC))
+    begun_by(api, OTHER, updated_at=datetime.now(UTC))
+    assert asked() == before + 2
 
 
 def test_the_queue_is_counted_over_all_editions(api: Api) -> None:
