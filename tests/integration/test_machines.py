@@ -73,9 +73,20 @@ class Machine:
         return (self.folder / "log").read_text()[-4000:]
 
 
+WORKER = (str(Path(sys.executable).with_name("detect-api")), "worker")
+WORKER_OF_ANOTHER_EDITION = (
+    sys.executable,
+    "-c",
+    "from detect_api.vision import edition\nedition.STEPS = 99\n"
+    "from detect_api.jobs.worker import main\nmain()",
+)
+
+
 @contextmanager
-def machine(settings: Settings, folder: Path) -> Iterator[Machine]:
-    """``detect-api worker`` as another machine would run it: no home, no data folder."""
+def machine(
+    settings: Settings, folder: Path, command: tuple[str, ...] = WORKER
+) -> Iterator[Machine]:
+    """A worker as another machine would run it: no home, no data folder."""
     (folder / "tmp").mkdir(parents=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -86,7 +97,7 @@ def machine(settings: Settings, folder: Path) -> Iterator[Machine]:
     }  # fmt: skip
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("detect-api")), "worker"],
+            command,
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(folder / "no-home"),
@@ -141,6 +152,31 @@ def test_two_machines_share_a_video_and_one_may_leave(
     for folder in (one.folder, two.folder):
         assert sorted(path.name for path in folder.iterdir()) == ["log", "tmp"]
         assert list((folder / "tmp").iterdir()) == []
+
+
+def test_a_job_of_a_version_that_is_gone_is_begun_anew_and_completes(
+    service: Api, sample: Sample, reference: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = service.parts.settings
+    with Client(service.url) as client:
+        with machine(settings, tmp_path / "old", WORKER_OF_ANOTHER_EDITION) as old:
+            until(old.is_ready, old)
+            job_id = client.process(sample.path, EVERY_OTHER)["job_id"]
+            until(lambda: old.value("detect_api_segment_wait_seconds_count"), old)
+            old.process.send_signal(signal.SIGTERM)
+            assert old.process.wait(PATIENCE_SECONDS) == 0, old.log()
+        assert client.job(job_id)["status"] == "processing"
+        with service.parts.sessions.begin() as session:  # two minutes pass
+            session.execute(text("UPDATE leases SET until = until - interval '2 minutes'"))
+            session.execute(text("UPDATE jobs SET updated_at = updated_at - interval '2 minutes'"))
+        with machine(settings, tmp_path / "new") as new:
+            assert ended(client, job_id)["status"] == "completed", new.log()
+            assert essence(client.result(job_id)) == essence(reference)
+            assert "job_begun_anew" in (new.folder / "log").read_text()
+    with service.parts.sessions() as session:
+        assert session.scalar(text("SELECT max(attempt) FROM jobs")) == 2
+        left = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'"
+        assert session.scalar(text(left)) == 0
 
 
 def test_a_worker_refuses_a_database_that_is_too_new_in_one_sentence(
