@@ -20,7 +20,7 @@ from detect_api.local.stack import Stack
 from detect_api.vision.sample import make_sample
 
 KILLS = 10
-JOBS = 12
+JOBS = 100
 LIMIT_SECONDS = 15.0
 CLIP_SECONDS = 40
 PATIENCE_SECONDS = 120.0
