@@ -146,6 +146,21 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0: a free one.")
+    allow_without_keys: bool = Field(
+        False,
+        description="Start on an address other than loopback although there are no keys, so that "
+        "whoever reaches the port may do everything.",
+    )
+    rate_limit_per_minute: int = Field(
+        6000,
+        ge=0,
+        le=1_000_000,
+        description="Requests a minute of each key that has no limit of its own, for each API "
+        "process. 0: no limit.",
+    )
+    audit_retention_days: int = Field(
+        365, ge=1, le=36500, description="Days for which the audit log is kept."
+    )
     cors_origins: str = Field(
         "", description="Origins whose pages may call the API, separated by commas; * for all."
     )
@@ -303,6 +318,18 @@ class Settings(BaseSettings):
         if self.enable_s3 or self.s3_bucket_name:
             return "s3"
         return "embedded"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether HOST lets only this machine in."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            address = ipaddress.ip_address(self.host.strip("[]"))
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return (mapped or address).is_loopback
 
     @property
     def cors_origin_list(self) -> list[str]:

@@ -22,6 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from detect_api.core import owner
+
 
 class Base(DeclarativeBase):
     """Maps Python types to PostgreSQL's once for all tables."""
@@ -48,6 +50,9 @@ class Job(Base):
 
     ``edition`` names the versions that can go on with what has been done of it
     (``vision.edition``); None until its processing has begun.
+
+    It is seen by its ``tenant`` only, and counts for the quotas of ``key_id``; one that came with
+    an upload token is what that token may see.
     """
 
     __tablename__ = "jobs"
@@ -55,6 +60,13 @@ class Job(Base):
         Index("jobs_created_at_idx", "created_at", "id"),
         Index("jobs_status_idx", "status", "updated_at"),
         Index("jobs_object_key_idx", "object_key"),
+        Index("jobs_tenant_idx", "tenant", "created_at", "id"),
+        Index("jobs_key_idx", "key_id", "created_at", postgresql_where=text("key_id IS NOT NULL")),
+        Index(
+            "jobs_upload_token_idx",
+            "upload_token",
+            postgresql_where=text("upload_token IS NOT NULL"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -102,6 +114,10 @@ class Job(Base):
     detections: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     plates_found: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     unread_found: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+
+    tenant: Mapped[str] = mapped_column(default=owner.tenant, server_default=text("'default'"))
+    key_id: Mapped[uuid.UUID | None] = mapped_column(default=owner.key_id)
+    upload_token: Mapped[uuid.UUID | None] = mapped_column(default=owner.token_id)
 
 
 class TusUpload(Base):
@@ -294,6 +310,63 @@ class IdempotencyKey(Base):
     fingerprint: Mapped[str]
     response: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ApiKey(Base):
+    """A secret that opens the API, of which only the SHA-256 is kept.
+
+    ``kind`` is ``key``, ``session`` (of a browser) or ``upload`` (a token for one upload); the
+    latter two end with their ``parent_id``. ``prefix`` is the beginning of the secret, by which it
+    is found and recognised. ``spent_for`` says for which request an upload token was used.
+    """
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        Index("api_keys_prefix_idx", "prefix", unique=True),
+        Index("api_keys_parent_idx", "parent_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("api_keys.id", ondelete="CASCADE")
+    )
+    name: Mapped[str]
+    tenant: Mapped[str]
+    prefix: Mapped[str]
+    secret_hash: Mapped[bytes]
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    requests_per_minute: Mapped[int | None]
+    jobs_per_day: Mapped[int | None]
+    jobs_at_once: Mapped[int | None]
+    bytes_per_day: Mapped[int | None] = mapped_column(BigInteger)
+    max_file_size: Mapped[int | None] = mapped_column(BigInteger)
+    content_type: Mapped[str | None]
+    spent_for: Mapped[str | None]
+
+
+class AuditEntry(Base):
+    """That somebody searched, corrected, exported or deleted something. Holds no plate's text."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (
+        Index("audit_log_tenant_idx", "tenant", "id"),
+        Index("audit_log_at_idx", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    tenant: Mapped[str]
+    key_id: Mapped[uuid.UUID | None]
+    key_name: Mapped[str | None]
+    action: Mapped[str]
+    target: Mapped[str | None]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    request_id: Mapped[str | None]
 
 
 class Removal(Base):

@@ -15,10 +15,19 @@ from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from detect_api.core.config import Settings
 from detect_api.core.errors import StorageError
 from detect_api.core.worker_metrics import WorkerMetrics
 from detect_api.db.session import SessionFactory
-from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal, TusUpload
+from detect_api.db.tables import (
+    ApiKey,
+    AuditEntry,
+    IdempotencyKey,
+    Job,
+    Lease,
+    Removal,
+    TusUpload,
+)
 from detect_api.jobs import editions, multipart, outbox, queue, states
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
@@ -105,7 +114,7 @@ def sweep(shop: Workshop) -> bool:
     multipart.abort_ended(shop.sessions, shop.store)
     multipart.abort_orphans(shop.sessions, shop.store, shop.settings)
     _remove(shop)
-    _forget(shop.sessions, shop.settings.webhook_retention_days)
+    _forget(shop.sessions, shop.settings)
     with shop.sessions.begin() as session:
         session.execute(delete(Lease).where(Lease.name == _LEASE))
     return True
@@ -260,11 +269,27 @@ def _remove(shop: Workshop) -> None:
         log.warning("removal_postponed", detail=error.detail)
 
 
-def _forget(sessions: SessionFactory, webhook_days: int) -> None:
+def _forget(sessions: SessionFactory, settings: Settings) -> None:
     with sessions.begin() as session:
         session.execute(
             delete(IdempotencyKey).where(
                 IdempotencyKey.created_at < datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS)
             )
         )
-        outbox.forget(session, webhook_days)
+        outbox.forget(session, settings.webhook_retention_days)
+        days = settings.audit_retention_days
+        session.execute(
+            delete(AuditEntry)
+            .where(AuditEntry.at < func.now() - func.make_interval(0, 0, 0, days))
+            .execution_options(synchronize_session=False)
+        )
+        ended = func.now() - func.make_interval(0, 0, 0, 1)
+        # Keys stay, so that the audit log can name them; sessions and tokens go.
+        session.execute(
+            delete(ApiKey)
+            .where(
+                ApiKey.parent_id.is_not(None),
+                or_(ApiKey.expires_at < ended, ApiKey.revoked_at < ended),
+            )
+            .execution_options(synchronize_session=False)
+        )

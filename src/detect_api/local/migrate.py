@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 from detect_api.core.config import Settings
+from detect_api.core.errors import Unavailable
 from detect_api.core.logging import configure_logging
 from detect_api.db.migrate import upgrade
-from detect_api.db.schema import DatabaseVersion
+from detect_api.db.session import make_engine, make_session_factory
+from detect_api.services.key_service import check_keys
 
 
 def main() -> None:
@@ -17,8 +19,16 @@ def main() -> None:
         sys.exit("DATABASE_URL is not set.")
     try:
         upgrade(settings.database_url)
-    except DatabaseVersion as error:
+    except Unavailable as error:
         sys.exit(error.detail)
+    engine = make_engine(settings.database_url, pool_size=1)
+    try:
+        # Said here, where the service is being started, and not first by an API that dies.
+        check_keys(settings, make_session_factory(engine))
+    except Unavailable as error:
+        sys.exit(error.detail)
+    finally:
+        engine.dispose()
 
 
 if __name__ == "__main__":
