@@ -525,7 +525,7 @@ def test_the_policy_allows_what_the_service_calls() -> None:
         "abort_multipart_upload": "s3:AbortMultipartUpload", "head_bucket": "s3:ListBucket",
         "get_paginator": "s3:ListBucket", "list_parts": "s3:ListMultipartUploadParts",
         "list_multipart_uploads": "s3:ListBucketMultipartUploads",
-        "generate_presigned_url": "s3:PutObject",
+        "generate_presigned_url": "s3:PutObject", "list_object_versions": "s3:ListBucketVersions",
     }  # fmt: skip
     assert called <= set(needs), "say here, in the policy and in its table what is new"
     shown = aws_file("policy.json")

@@ -26,6 +26,7 @@ from detect_api.api.routes import (
     page,
     plates,
     playback,
+    privacy,
     tus,
     uploads,
     video,
@@ -116,7 +117,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (tus, video, uploads, events, jobs, playback, webhooks, plates, keys, health):
+    for module in (
+        tus, video, uploads, events, jobs, playback, privacy, webhooks, plates, keys, health,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(video.sample_router)
     app.include_router(page.make_router())

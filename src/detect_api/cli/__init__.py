@@ -43,6 +43,7 @@ from detect_api.cli import evaluate as evaluate  # noqa: E402
 from detect_api.cli import keys as keys  # noqa: E402
 from detect_api.cli import migrate as migrate  # noqa: E402
 from detect_api.cli import process as process  # noqa: E402
+from detect_api.cli import receipts as receipts  # noqa: E402
 from detect_api.cli import remote as remote  # noqa: E402
 from detect_api.cli import s3 as s3  # noqa: E402
 from detect_api.cli import serve as serve  # noqa: E402

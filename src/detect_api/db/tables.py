@@ -99,6 +99,8 @@ class Job(Base):
     processing_job_id: Mapped[uuid.UUID | None]
     traceparent: Mapped[str | None]
     video_deleted_at: Mapped[datetime | None]
+    pictures_deleted_at: Mapped[datetime | None]
+    plates_deleted_at: Mapped[datetime | None]
 
     video: Mapped[dict[str, Any] | None]
     problems: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
@@ -166,6 +168,10 @@ class Segment(Base):
     """One unit of work of a job. ``result`` is written once, when the segment is done."""
 
     __tablename__ = "segments"
+    __table_args__ = (
+        # Few: what ended jobs have read is dropped (``jobs.retention``).
+        Index("segments_readings_idx", "job_id", postgresql_where=text("result IS NOT NULL")),
+    )
 
     job_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
@@ -205,6 +211,7 @@ class Plate(Base):
 
     ``read_text`` stays what the machine read. ``path`` is where it was in each frame
     (``vision.wire.path_json``), None from versions that did not keep it; read only when asked for.
+    Texts are keyed hashes where PLATE_HASH_KEY is set; keys of pictures that were not kept are "".
     """
 
     __tablename__ = "plates"
@@ -374,16 +381,80 @@ class Removal(Base):
 
     ``prefix`` ending in ``/`` means everything under it, otherwise one object. It is removed
     again until ``keep_until``, since a worker may have been writing there when the job went.
-    With ``multipart_id`` the parts of an unfinished upload go, too.
+    With ``multipart_id`` the parts of an unfinished upload go, too. What was removed, and that
+    it is gone, is written to the receipt ``receipt_id``, if there is one.
     """
 
     __tablename__ = "removals"
+    __table_args__ = (Index("removals_receipt_idx", "receipt_id"),)
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     prefix: Mapped[str]
     multipart_id: Mapped[str | None]
+    receipt_id: Mapped[uuid.UUID | None]
+    tried_at: Mapped[datetime | None]
     keep_until: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Receipt(Base):
+    """What a deletion removed, kept when all that it tells of is gone.
+
+    ``kind`` is ``job``, ``retention`` or ``forget``. ``rows`` counts deleted rows by their kind,
+    ``objects`` tells by prefix what storage held and that it is gone. ``wanted`` is the text that
+    is being forgotten, until it is. ``document`` and ``signature`` are there once it is finished.
+    """
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        Index("receipts_open_idx", "created_at", postgresql_where=text("finished_at IS NULL")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    subject: Mapped[dict[str, Any]]
+    rows: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    objects: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    wanted: Mapped[str | None]
+    document: Mapped[str | None]
+    signature: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class ServiceKey(Base):
+    """A key that the service made for itself, for all its processes on all machines."""
+
+    __tablename__ = "service_keys"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    secret: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Redaction(Base):
+    """A copy of a job's video in which no plate can be read, or the wish for one.
+
+    ``status`` is ``pending``, ``processing``, ``completed`` or ``failed``. ``export_id`` names the
+    wish: work for another one is void.
+    """
+
+    __tablename__ = "redactions"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    export_id: Mapped[uuid.UUID]
+    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    frames_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    frames_missing: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    object_key: Mapped[str | None]
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    completed_at: Mapped[datetime | None]
 
 
 class Lease(Base):

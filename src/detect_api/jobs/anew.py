@@ -24,6 +24,7 @@ def begin_anew(session: Session, job: Job) -> None:
     job.error_code = job.error_detail = None
     job.video = job.merge_state = job.planned_segments = job.edition = None
     job.problems = []
+    job.pictures_deleted_at = job.plates_deleted_at = None
     job.merged_segments = job.frames_total = job.frames_done = 0
     job.detections = job.frames_with_detections = job.plates_found = job.unread_found = 0
     job.updated_at = func.now()

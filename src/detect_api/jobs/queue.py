@@ -28,7 +28,10 @@ ANY = ""
 CHANNEL = "detect_api_jobs"
 """NOTIFY channel; the payload is the id of a job that changed."""
 
-PLAN, SEGMENT, MERGE = "plan", "segment", "merge"
+REDACTIONS = "redactions"
+"""Copies of videos without plates: long work that gives way to reading."""
+
+PLAN, SEGMENT, MERGE, REDACT = "plan", "segment", "merge", "redact"
 
 _IMAGE_PRIORITY, _MERGE_PRIORITY = 20, 10
 
@@ -152,6 +155,33 @@ def move(session: Session, task_id: int, edition: str) -> None:
     session.execute(
         text("UPDATE procrastinate_jobs SET queue_name = :name WHERE id = :id"),
         {"name": named(CONTROL, edition), "id": task_id},
+    )
+
+
+def defer_redaction(session: Session, job_id: uuid.UUID, export_id: uuid.UUID) -> None:
+    """Queues the making of a copy of the job's video without plates."""
+    _defer(
+        session,
+        REDACT,
+        queue=REDACTIONS,
+        lock=f"redact:{job_id}",
+        job_id=str(job_id),
+        export_id=str(export_id),
+    )
+
+
+def reading_goes_on(session: Session) -> bool:
+    """Whether a segment waits for a worker, or is being read by one."""
+    return (
+        session.scalar(
+            text(
+                "SELECT 1 FROM procrastinate_jobs "
+                "WHERE status IN ('todo', 'doing') "
+                "AND split_part(queue_name, ':', 1) = :queue LIMIT 1"
+            ),
+            {"queue": SEGMENTS},
+        )
+        is not None
     )
 
 

@@ -28,7 +28,17 @@ from detect_api.db.tables import (
     Removal,
     TusUpload,
 )
-from detect_api.jobs import editions, multipart, outbox, queue, states
+from detect_api.jobs import (
+    editions,
+    forgetting,
+    multipart,
+    outbox,
+    queue,
+    receipts,
+    redaction,
+    retention,
+    states,
+)
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.reconcile import reconcile
@@ -113,7 +123,11 @@ def sweep(shop: Workshop) -> bool:
     _expire(shop.sessions, shop.store, limit)
     multipart.abort_ended(shop.sessions, shop.store)
     multipart.abort_orphans(shop.sessions, shop.store, shop.settings)
+    retention.sweep_retention(shop.sessions, shop.settings)
+    forgetting.go_on(shop.sessions)
+    redaction.requeue_lost(shop.sessions)
     _remove(shop)
+    receipts.finish_receipts(shop.sessions, shop.settings)
     _forget(shop.sessions, shop.settings)
     with shop.sessions.begin() as session:
         session.execute(delete(Lease).where(Lease.name == _LEASE))
@@ -242,25 +256,24 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
 
 def _remove(shop: Workshop) -> None:
     """Removes objects whose rows are gone, and videos that were to go after processing."""
-    now = datetime.now(UTC)
     with shop.sessions() as session:
-        removals = session.scalars(select(Removal).order_by(Removal.id).limit(_LIMIT)).all()
+        # Those that wait for late writers must not keep the others from being done.
+        removals = session.scalars(
+            select(Removal).order_by(Removal.tried_at.nulls_first(), Removal.id).limit(_LIMIT)
+        ).all()
         leftover = session.scalars(
             select(Job.id)
             .where(
                 Job.status == states.COMPLETED,
                 Job.video_deleted_at.is_(None),
                 Job.parameters["delete_after_processing"].as_boolean().is_(True),
-                or_(Job.checked_at.is_(None), Job.checked_at < now - timedelta(seconds=30)),
+                or_(Job.checked_at.is_(None), Job.checked_at < func.now() - timedelta(seconds=30)),
             )
             .limit(_LIMIT)
         ).all()
     try:
         for removal in removals:
-            multipart.carry_out(shop.store, removal)
-            if removal.keep_until < now:
-                with shop.sessions.begin() as session:
-                    session.execute(delete(Removal).where(Removal.id == removal.id))
+            receipts.carry_out(shop.sessions, shop.store, removal)
         for job_id in leftover:
             remove_if_asked(shop, job_id)
             with shop.sessions.begin() as session:

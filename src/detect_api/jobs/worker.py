@@ -1,8 +1,8 @@
 """A worker process: takes tasks from the queue until it is told to stop.
 
 One lane runs segments, one at a time; another runs the short tasks, so that plates of a finished
-segment appear while the next one is read. Beside them the process sweeps and sends webhooks. Run as
-``python -m detect_api.jobs.worker``.
+segment appear while the next one is read; a third makes redacted copies of videos. Beside
+them the process sweeps and sends webhooks. Run as ``python -m detect_api.jobs.worker``.
 
 Whatever shakes the queue's own bookkeeping (the database restarts in the middle of a task, say)
 ends the process: the supervisor starts a new one, and the sweep hands its tasks on. That is one
@@ -162,6 +162,7 @@ def _lanes(edition: str) -> list[tuple[str, list[str]]]:
     return [
         (queue.SEGMENTS, [queue.named(queue.SEGMENTS, edition)]),
         (queue.CONTROL, [queue.CONTROL, queue.named(queue.CONTROL, edition)]),
+        (queue.REDACTIONS, [queue.REDACTIONS]),
     ]
 
 

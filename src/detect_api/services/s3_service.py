@@ -151,8 +151,8 @@ def uploaded_video(
     prefix, NotFound, InvalidRequest for what is empty or no video, and TooLarge.
     """
     prefix = settings.s3_video_prefix
-    pictures = f"{prefix}evidence/"
-    if not key.startswith(prefix) or key == prefix or key.startswith(pictures) or ".." in key:
+    ours = (f"{prefix}evidence/", f"{prefix}redacted/")
+    if not key.startswith(prefix) or key == prefix or key.startswith(ours) or ".." in key:
         raise Forbidden(f"The s3_key must lie under '{prefix}'; use the one you were given.")
     try:
         found = store.head(key)

@@ -14,7 +14,7 @@ ALIVE_SECONDS = 10.0
 
 
 def workers_alive(session: Session) -> int:
-    """Worker processes with a fresh heartbeat. Each has two lanes in the queue."""
+    """Worker processes with a fresh heartbeat. Each has three lanes in the queue."""
     lanes = session.scalar(
         text(
             "SELECT count(*) FROM procrastinate_workers "
@@ -22,7 +22,7 @@ def workers_alive(session: Session) -> int:
         ),
         {"seconds": ALIVE_SECONDS},
     )
-    return (int(lanes or 0) + 1) // 2
+    return (int(lanes or 0) + 2) // 3
 
 
 def fill_gauges(session: Session, metrics: Metrics) -> None:

@@ -22,7 +22,7 @@ from detect_api.api.schemas.base import PlainText, problems
 from detect_api.api.schemas.jobs import Deleted, Job, JobList, Status
 from detect_api.api.schemas.plates import PlateList, Result
 from detect_api.core import owner
-from detect_api.core.errors import Unavailable
+from detect_api.core.errors import NotFound, Unavailable
 from detect_api.db.tables import Event
 from detect_api.db.tables import Job as JobRow
 from detect_api.jobs import multipart, states
@@ -255,7 +255,7 @@ def delete(job_id: uuid.UUID, parts: PartsDep) -> Any:
 @router.get(
     "/{job_id}/result",
     response_model=Result,
-    responses=problems(404, 409),
+    responses=problems(404, 409, 410),
     summary="Get a job's whole result",
 )
 def result(job_id: uuid.UUID, parts: PartsDep) -> Any:
@@ -266,7 +266,7 @@ def result(job_id: uuid.UUID, parts: PartsDep) -> Any:
 @router.get(
     "/{job_id}/plates",
     response_model=PlateList,
-    responses=problems(400, 404, 422),
+    responses=problems(400, 404, 410, 422),
     summary="List a job's plates, also while it runs",
 )
 def plates(job_id: uuid.UUID, parts: PartsDep, cursor: Cursor = None, limit: Limit = 100) -> Any:
@@ -278,12 +278,12 @@ def plates(job_id: uuid.UUID, parts: PartsDep, cursor: Cursor = None, limit: Lim
 @router.get(
     "/{job_id}/plates.csv",
     response_class=Response,
-    responses={200: {"content": {"text/csv": {}}}, **problems(404)},
+    responses={200: {"content": {"text/csv": {}}}, **problems(404, 410)},
     summary="Export a job's plates as CSV",
 )
 def plates_csv(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
     with parts.sessions() as session:
-        job_service.get(session, job_id)
+        result_service.refuse_deleted(result_service.processed_job(session, job_id))
     lines = result_service.as_csv(result_service.export_rows(parts.sessions, job_id))
     return StreamingResponse(lines, media_type="text/csv", headers=_attachment(job_id, "csv"))
 
@@ -291,12 +291,12 @@ def plates_csv(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
 @router.get(
     "/{job_id}/plates.jsonl",
     response_class=Response,
-    responses={200: {"content": {"application/jsonl": {}}}, **problems(404)},
+    responses={200: {"content": {"application/jsonl": {}}}, **problems(404, 410)},
     summary="Export a job's plates as JSON lines",
 )
 def plates_jsonl(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
     with parts.sessions() as session:
-        job_service.get(session, job_id)
+        result_service.refuse_deleted(result_service.processed_job(session, job_id))
     lines = result_service.as_jsonl(result_service.export_rows(parts.sessions, job_id))
     return StreamingResponse(
         lines, media_type="application/jsonl", headers=_attachment(job_id, "jsonl")
@@ -318,7 +318,12 @@ def unread_picture(
 
 
 def picture(parts: Parts, key: str) -> Response:
-    """A JPEG from storage."""
+    """A JPEG from storage. Raises NotFound if it was not kept, StorageError."""
+    if not key:
+        raise NotFound(
+            "Pictures of plates are not kept where texts are hashed (PLATE_HASH_KEY).",
+            code="picture_not_kept",
+        )
     found = parts.store.head(key)
     body = parts.store.read_range(key, 0, found.size, found.etag)
     return Response(

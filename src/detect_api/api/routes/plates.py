@@ -58,6 +58,7 @@ def search(
     with parts.sessions() as session:
         page = result_service.search(
             session,
+            hash_key=parts.settings.plate_hash_key,
             pattern=text,
             fuzzy=fuzzy,
             since=since,
@@ -84,7 +85,9 @@ def get_plate(plate_id: uuid.UUID, parts: PartsDep) -> Any:
 )
 def correct(plate_id: uuid.UUID, body: PlateCorrection, parts: PartsDep) -> Any:
     with parts.sessions.begin() as session:
-        return JSONResponse(result_service.correct(session, plate_id, body.text, body.by))
+        hash_key = parts.settings.plate_hash_key
+        answer = result_service.correct(session, plate_id, body.text, body.by, hash_key=hash_key)
+        return JSONResponse(answer)
 
 
 JPEG: dict[int | str, dict[str, Any]] = {
