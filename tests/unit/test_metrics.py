@@ -10,7 +10,9 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from detect_api.core import worker_port
 from detect_api.core.cloudwatch import EmbeddedMetrics, tell_regularly
+from detect_api.core.worker_health import STUCK_SECONDS, WorkerHealth
 from detect_api.core.worker_metrics import WorkerMetrics
 
 
@@ -27,14 +29,52 @@ def test_a_task_is_counted_with_its_outcome_also_when_it_raises() -> None:
 
 
 def test_a_worker_answers_on_its_port_and_bears_that_it_is_taken() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     metrics = WorkerMetrics()
     metrics.plates.inc(3)
-    metrics.serve("127.0.0.1", port)
+    health = WorkerHealth(lambda: True, lambda: False)
+    port = worker_port.serve(metrics.registry, health, "127.0.0.1", 0)
+    assert port
     assert "detect_api_plates_total 3.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
-    WorkerMetrics().serve("127.0.0.1", port)
+    assert httpx.get(f"http://127.0.0.1:{port}/keys").status_code == 404
+    assert worker_port.serve(metrics.registry, health, "127.0.0.1", port) is None
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_a_worker_answers_on_ipv6(host: str) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    health = WorkerHealth(lambda: True, lambda: False)
+    port = worker_port.serve(WorkerMetrics().registry, health, host, 0)
+    assert httpx.get(f"http://[::1]:{port}/health").json() == {"ok": True, "detail": "alive"}
+    if host == "::":
+        assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+
+
+def test_a_worker_is_ready_only_while_it_takes_work() -> None:
+    now, loaded, stopping = [100.0], [False], [False]
+    health = WorkerHealth(lambda: loaded[0], lambda: stopping[0], clock=lambda: now[0])
+    port = worker_port.serve(WorkerMetrics().registry, health, "127.0.0.1", 0)
+
+    def asked(path: str) -> tuple[int, str]:
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}")
+        return answer.status_code, answer.json()["detail"]
+
+    assert asked("/health") == (200, "alive")
+    assert asked("/ready") == (503, "loading its models")
+    loaded[0] = True
+    assert asked("/ready") == (503, "does not reach the database")
+    health.database_answered()
+    assert asked("/ready") == (200, "ready")
+    stopping[0] = True
+    assert asked("/ready") == (503, "stopping")
+    assert asked("/health") == (200, "alive"), "it is not to be killed while it drains"
+    now[0] += STUCK_SECONDS + 1
+    assert asked("/health") == (503, "stuck for 61 s")
+    health.loop_turned()
+    assert asked("/health") == (200, "alive")
 
 
 def test_cloudwatch_gets_gauges_as_they_are_and_counters_as_they_grow() -> None:

@@ -152,6 +152,7 @@ def _database(data_dir: Path | None, as_json: bool) -> Iterator[SessionFactory]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from detect_api.db.migrate import upgrade
+    from detect_api.db.schema import DatabaseVersion
     from detect_api.db.session import make_engine, make_session_factory
     from detect_api.local.layout import StackError
 
@@ -164,6 +165,8 @@ def _database(data_dir: Path | None, as_json: bool) -> Iterator[SessionFactory]:
                 yield make_session_factory(engine)
             finally:
                 engine.dispose()
+    except DatabaseVersion as error:
+        raise fail(error.detail, code=error.code, as_json=as_json) from None
     except (StackError, SQLAlchemyError) as error:
         told = str(error) if isinstance(error, StackError) else "The database does not answer."
         raise fail(told, code="database_unavailable", as_json=as_json) from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import typer
 
 from detect_api.cli import app
@@ -18,8 +16,9 @@ def worker() -> None:
     Needs DATABASE_URL and the settings of the storage. A segment that is being read when the
     worker stops goes back to the queue.
     """
+    from detect_api.core.errors import Unavailable
     from detect_api.core.logging import configure_logging
-    from detect_api.jobs.worker import run
+    from detect_api.jobs.worker import work
 
     settings = settings_from()
     if settings.database_url is None:
@@ -37,4 +36,8 @@ def worker() -> None:
             as_json=False,
         )
     configure_logging(settings)
-    raise typer.Exit(asyncio.run(run(settings)))
+    try:
+        status = work(settings)
+    except Unavailable as error:
+        raise fail(error.detail, code=error.code, as_json=False) from None
+    raise typer.Exit(status)

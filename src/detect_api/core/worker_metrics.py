@@ -1,4 +1,4 @@
-"""Prometheus metrics of a worker process, and the port on which they can be had."""
+"""Prometheus metrics of a worker process; ``worker_port`` tells them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
-
-log = structlog.get_logger(__name__)
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
@@ -72,7 +69,8 @@ class WorkerMetrics:
         )
         self.swept = Counter(
             "detect_api_swept_total",
-            "What the sweep had to put right: tasks of dead workers, lost tasks, broken uploads.",
+            "What the sweep had to put right: tasks of dead workers, lost tasks, broken uploads, "
+            "jobs of gone versions.",
             ["what"],
             registry=self.registry,
         )
@@ -96,13 +94,3 @@ class WorkerMetrics:
     def job_ended(self, status: str, code: str = "") -> None:
         """Counts a job that reached its end."""
         self._jobs.labels(status, code).inc()
-
-    def serve(self, host: str, port: int) -> None:
-        """Answers ``GET /metrics`` on this port until the process ends.
-
-        A port that is taken is logged, and no reason not to work.
-        """
-        try:
-            start_http_server(port, addr=host, registry=self.registry)
-        except OSError as error:
-            log.warning("metrics_port_taken", port=port, detail=error.strerror or str(error))

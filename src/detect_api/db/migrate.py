@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import structlog
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import text
 
+from detect_api.db.schema import DatabaseVersion, Fit, alembic_config, fit
 from detect_api.db.session import make_engine
+
+log = structlog.get_logger(__name__)
 
 _LOCK = 0x6465_7465_6374  # "detect"; any number that only we use
 
 
-def alembic_config() -> Config:
-    """Alembic's configuration; the scripts lie beside this module."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
-
-
-def upgrade(database_url: str) -> None:
+def upgrade(database_url: str, revision: str = "head") -> Fit:
     """Brings the database to the newest revision; does nothing if it is there already.
 
-    Safe to call from several processes at once: they take turns.
+    Nor if a newer version has been there and this one can work with what it left. Raises
+    DatabaseVersion if it cannot. Safe to call from several processes at once: they take turns.
     """
     engine = make_engine(database_url, pool_size=1)
     try:
@@ -32,13 +27,30 @@ def upgrade(database_url: str) -> None:
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
             connection.commit()
             try:
+                found = fit(connection)
+                if found.state == "too_new":
+                    raise DatabaseVersion(found.detail)
+                if found.state == "newer":
+                    log.info("database_is_newer", detail=found.detail)
+                    return found
                 config = alembic_config()
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, revision)
                 connection.commit()
+                return fit(connection)
             finally:
                 connection.rollback()
                 connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
                 connection.commit()
+    finally:
+        engine.dispose()
+
+
+def look(database_url: str) -> Fit:
+    """How the database and this version fit; changes nothing."""
+    engine = make_engine(database_url, pool_size=1)
+    try:
+        with engine.connect() as connection:
+            return fit(connection)
     finally:
         engine.dispose()

@@ -48,6 +48,9 @@ class Job(Base):
     bytes; ``checksum`` is the algorithm that guards each part, if one was asked for. With
     ``auto_process`` its processing, with its ``parameters``, starts when the object is there.
 
+    ``edition`` names the versions that can go on with what has been done of it
+    (``vision.edition``); None until its processing has begun.
+
     It is seen by its ``tenant`` only, and counts for the quotas of ``key_id``; one that came with
     an upload token is what that token may see.
     """
@@ -103,6 +106,7 @@ class Job(Base):
     problems: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     models: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     software: Mapped[str | None]
+    edition: Mapped[str | None]
     planned_segments: Mapped[int | None]
     merged_segments: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     merge_state: Mapped[bytes | None]
@@ -464,3 +468,15 @@ class Lease(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     until: Mapped[datetime]
+
+
+class OldestVersion(Base):
+    """The oldest version whose statements this database still understands.
+
+    One row, moved on by migrations that take something away. ``revision`` is the newest one that a
+    version brings: a version that brings an older one must not work with this database.
+    """
+
+    __tablename__ = "oldest_version"
+
+    revision: Mapped[str] = mapped_column(primary_key=True)

@@ -32,9 +32,13 @@ _HASH_PIECE = 4 * MIB
 NOTHING_TO_DO = SegmentResult(processed_frames=0, frames_with_detections=0, observations=())
 
 
-def plan(shop: Workshop, job_id: uuid.UUID, attempt: int) -> None:
-    """Plans the job. Raises Superseded, VideoError, ObjectMissing or StorageError."""
-    job = _start(shop, job_id, attempt)
+def plan(shop: Workshop, job_id: uuid.UUID, attempt: int, task_id: int) -> None:
+    """Plans the job. Raises Superseded, VideoError, ObjectMissing or StorageError.
+
+    ``task_id`` is the task's in the queue: with the job's beginning it becomes one that only
+    workers of this edition can go on with.
+    """
+    job = _start(shop, job_id, attempt, task_id)
     if job.planned_segments is None:
         _scan(shop, job, attempt)
     if job.input_sha256 is None:
@@ -42,10 +46,11 @@ def plan(shop: Workshop, job_id: uuid.UUID, attempt: int) -> None:
         with shop.sessions.begin() as session:
             row = states.locked(session, job_id, attempt, (states.PROCESSING,))
             row.input_sha256 = digest
-            queue.defer_merge(session, job_id, attempt, image=row.type == "image")
+            image = row.type == "image"
+            queue.defer_merge(session, job_id, attempt, image=image, edition=row.edition)
 
 
-def _start(shop: Workshop, job_id: uuid.UUID, attempt: int) -> Job:
+def _start(shop: Workshop, job_id: uuid.UUID, attempt: int, task_id: int) -> Job:
     """Takes the job from pending to processing and notes which bytes it is about."""
     known = load_job(shop, job_id)
     if known is None or known.attempt != attempt or known.status not in states.ACTIVE:
@@ -61,9 +66,14 @@ def _start(shop: Workshop, job_id: uuid.UUID, attempt: int) -> Job:
             job.started_at = func.now()
             job.message = "Scanning the video"
             job.software = f"detect-api {detect_api.__version__}"
+            job.edition = shop.edition
             job.models = [asdict(model) for model in shop.engine.models]
             job.object_etag = found.etag
             job.file_size = found.size
+            queue.move(session, task_id, shop.edition)
+        elif job.edition != shop.edition:
+            # Queued by a version that knows no editions: the sweep begins the job anew in time.
+            raise states.Superseded
         job.updated_at = func.now()
         queue.notify(session, job_id)
     return job
@@ -120,33 +130,25 @@ def _store(
         row.updated_at = func.now()
         image = row.type == "image"
         for segment in batch:
-            _add_segment(session, row.id, attempt, segment, parameters, image=image)
+            _add_segment(session, row, segment, parameters)
         if planned is not None:
             row.planned_segments = planned
             row.problems = list(info.problems)
         if planned is not None or any(
             not parameters.wanted(s.first_frame, s.end_frame) for s in batch
         ):
-            queue.defer_merge(session, row.id, attempt, image=image)
+            queue.defer_merge(session, row.id, attempt, image=image, edition=row.edition)
         queue.notify(session, row.id)
 
 
-def _add_segment(
-    session: Session,
-    job_id: uuid.UUID,
-    attempt: int,
-    segment: SegmentPlan,
-    parameters: Parameters,
-    *,
-    image: bool,
-) -> None:
+def _add_segment(session: Session, job: Job, segment: SegmentPlan, parameters: Parameters) -> None:
     """Adds a segment once; one in which no frame is wanted is done from the start."""
     wanted = parameters.wanted(segment.first_frame, segment.end_frame)
     added = session.execute(
         insert(Segment)
         .values(
-            job_id=job_id,
-            attempt=attempt,
+            job_id=job.id,
+            attempt=job.attempt,
             **asdict(segment),
             result=None if wanted else wire.dump_result(NOTHING_TO_DO),
         )
@@ -154,7 +156,10 @@ def _add_segment(
         .returning(Segment.index)
     ).first()
     if added is not None and wanted:
-        queue.defer_segment(session, job_id, attempt, segment.index, image=image)
+        image = job.type == "image"
+        queue.defer_segment(
+            session, job.id, job.attempt, segment.index, image=image, edition=job.edition
+        )
 
 
 def _hash(shop: Workshop, job: Job) -> str:

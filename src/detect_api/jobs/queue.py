@@ -22,6 +22,9 @@ SEGMENTS = "segments"
 CONTROL = "control"
 """The short work that must not wait behind it: planning, merging, still images."""
 
+ANY = ""
+"""The edition of work that every version can do: beginning a job."""
+
 CHANNEL = "detect_api_jobs"
 """NOTIFY channel; the payload is the id of a job that changed."""
 
@@ -34,6 +37,14 @@ _IMAGE_PRIORITY, _MERGE_PRIORITY = 20, 10
 
 # Deferring goes through the caller's connection; this app's own connector is never opened.
 _app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+
+def named(queue: str, edition: str) -> str:
+    """The queue of the work that only workers of this edition can do.
+
+    Monitoring and autoscaling count by what stands before the colon.
+    """
+    return f"{queue}:{edition}" if edition else queue
 
 
 def _defer(
@@ -58,10 +69,17 @@ def _defer(
     ).defer(**arguments)
 
 
-def defer_plan(session: Session, job_id: uuid.UUID, attempt: int, *, image: bool = False) -> None:
+def defer_plan(
+    session: Session,
+    job_id: uuid.UUID,
+    attempt: int,
+    *,
+    image: bool = False,
+    edition: str | None = ANY,
+) -> None:
     """Queues the planning of a job, in the session's transaction.
 
-    The job belongs to the trace of whoever calls.
+    The job belongs to the trace of whoever calls. ``edition`` is that of a job that has begun.
     """
     if tracing.wanted():
         session.execute(
@@ -70,7 +88,7 @@ def defer_plan(session: Session, job_id: uuid.UUID, attempt: int, *, image: bool
     _defer(
         session,
         PLAN,
-        queue=CONTROL,
+        queue=named(CONTROL, edition or ANY),
         priority=_IMAGE_PRIORITY if image else 0,
         lock=f"plan:{job_id}",
         job_id=str(job_id),
@@ -79,9 +97,15 @@ def defer_plan(session: Session, job_id: uuid.UUID, attempt: int, *, image: bool
 
 
 def defer_segment(
-    session: Session, job_id: uuid.UUID, attempt: int, index: int, *, image: bool = False
+    session: Session,
+    job_id: uuid.UUID,
+    attempt: int,
+    index: int,
+    *,
+    image: bool = False,
+    edition: str | None,
 ) -> None:
-    """Queues one segment, in the session's transaction.
+    """Queues one segment, in the session's transaction. ``edition`` is the job's.
 
     The n-th segments of all jobs come before the n+1-th ones, so that a long video does not
     keep short ones waiting.
@@ -89,7 +113,7 @@ def defer_segment(
     _defer(
         session,
         SEGMENT,
-        queue=CONTROL if image else SEGMENTS,
+        queue=named(CONTROL if image else SEGMENTS, edition or ANY),
         priority=_IMAGE_PRIORITY if image else -index,
         lock=f"segment:{job_id}:{index}",
         job_id=str(job_id),
@@ -98,8 +122,15 @@ def defer_segment(
     )
 
 
-def defer_merge(session: Session, job_id: uuid.UUID, attempt: int, *, image: bool = False) -> None:
-    """Queues a merge of what is there, unless one is queued already.
+def defer_merge(
+    session: Session,
+    job_id: uuid.UUID,
+    attempt: int,
+    *,
+    image: bool = False,
+    edition: str | None,
+) -> None:
+    """Queues a merge of what is there, unless one is queued already. ``edition`` is the job's.
 
     Merges of one job never run at the same time.
     """
@@ -108,7 +139,7 @@ def defer_merge(session: Session, job_id: uuid.UUID, attempt: int, *, image: boo
             _defer(
                 session,
                 MERGE,
-                queue=CONTROL,
+                queue=named(CONTROL, edition or ANY),
                 priority=_IMAGE_PRIORITY if image else _MERGE_PRIORITY,
                 lock=f"merge:{job_id}",
                 queueing_lock=f"merge:{job_id}:{attempt}",
@@ -117,6 +148,14 @@ def defer_merge(session: Session, job_id: uuid.UUID, attempt: int, *, image: boo
             )
     except AlreadyEnqueued:
         return
+
+
+def move(session: Session, task_id: int, edition: str) -> None:
+    """Moves a running task of the short work to an edition's queue, should it have to run again."""
+    session.execute(
+        text("UPDATE procrastinate_jobs SET queue_name = :name WHERE id = :id"),
+        {"name": named(CONTROL, edition), "id": task_id},
+    )
 
 
 def defer_redaction(session: Session, job_id: uuid.UUID, export_id: uuid.UUID) -> None:
@@ -137,7 +176,8 @@ def reading_goes_on(session: Session) -> bool:
         session.scalar(
             text(
                 "SELECT 1 FROM procrastinate_jobs "
-                "WHERE status IN ('todo', 'doing') AND queue_name = :queue LIMIT 1"
+                "WHERE status IN ('todo', 'doing') "
+                "AND split_part(queue_name, ':', 1) = :queue LIMIT 1"
             ),
             {"queue": SEGMENTS},
         )

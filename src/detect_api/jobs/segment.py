@@ -125,7 +125,8 @@ def _write(
             return
         refresh(job, *totals(session, job_id))
         job.updated_at = func.now()
-        queue.defer_merge(session, job_id, attempt, image=job.type == "image")
+        image = job.type == "image"
+        queue.defer_merge(session, job_id, attempt, image=image, edition=job.edition)
         queue.notify(session, job_id)
     shop.metrics.frames.inc(result.processed_frames)
     shop.metrics.detections.inc(len(result.observations))

@@ -29,6 +29,7 @@ from detect_api.db.tables import (
     TusUpload,
 )
 from detect_api.jobs import (
+    editions,
     forgetting,
     multipart,
     outbox,
@@ -72,7 +73,7 @@ _REQUEUE = text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)
 _GIVE_UP = text("SELECT procrastinate_finish_job_v1(:id, 'failed', false)")
 
 _LOST_PLANS = text("""
-    SELECT id, attempt, type FROM jobs
+    SELECT id, attempt, type, edition FROM jobs
      WHERE status IN ('pending', 'processing') AND updated_at < now() - interval '10 seconds'
        AND (planned_segments IS NULL OR input_sha256 IS NULL)
        AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs q
@@ -81,7 +82,7 @@ _LOST_PLANS = text("""
 """)
 
 _LOST_SEGMENTS = text("""
-    SELECT jobs.id, jobs.attempt, jobs.type, segments.index AS segment
+    SELECT jobs.id, jobs.attempt, jobs.type, jobs.edition, segments.index AS segment
       FROM jobs JOIN segments ON segments.job_id = jobs.id
      WHERE jobs.status = 'processing' AND jobs.updated_at < now() - interval '10 seconds'
        AND segments.result IS NULL
@@ -92,7 +93,7 @@ _LOST_SEGMENTS = text("""
 """)
 
 _LOST_MERGES = text("""
-    SELECT id, attempt, type FROM jobs
+    SELECT id, attempt, type, edition FROM jobs
      WHERE status = 'processing' AND updated_at < now() - interval '10 seconds'
        AND (merged_segments = planned_segments
             OR EXISTS (SELECT 1 FROM segments WHERE segments.job_id = jobs.id
@@ -112,6 +113,9 @@ def sweep(shop: Workshop) -> bool:
     if not _take_lease(shop.sessions):
         return False
     _requeue(shop.sessions, shop.metrics)
+    shop.metrics.swept.labels("job of a gone version").inc(
+        editions.take_over(shop.sessions, shop.edition)
+    )
     _end_broken_uploads(shop.sessions, shop.store)
     sweep_resumable(shop.sessions, shop.store)
     limit = shop.settings.max_file_size
@@ -161,17 +165,20 @@ def _requeue(sessions: SessionFactory, metrics: WorkerMetrics) -> None:
         for row in session.execute(_LOST_PLANS, limit).all():
             metrics.swept.labels("lost task").inc()
             log.warning("plan_was_lost", job_id=str(row.id))
-            queue.defer_plan(session, row.id, row.attempt, image=row.type == "image")
+            image = row.type == "image"
+            queue.defer_plan(session, row.id, row.attempt, image=image, edition=row.edition)
         for row in session.execute(_LOST_SEGMENTS, limit).all():
             metrics.swept.labels("lost task").inc()
             log.warning("segment_was_lost", job_id=str(row.id), segment=row.segment)
+            image = row.type == "image"
             queue.defer_segment(
-                session, row.id, row.attempt, row.segment, image=row.type == "image"
+                session, row.id, row.attempt, row.segment, image=image, edition=row.edition
             )
         for row in session.execute(_LOST_MERGES, limit).all():
             metrics.swept.labels("lost task").inc()
             log.warning("merge_was_lost", job_id=str(row.id))
-            queue.defer_merge(session, row.id, row.attempt, image=row.type == "image")
+            image = row.type == "image"
+            queue.defer_merge(session, row.id, row.attempt, image=image, edition=row.edition)
 
 
 def _give_to_another(session: Session, queue_id: int) -> None:

@@ -24,12 +24,15 @@ import structlog
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 
-from detect_api.core import tracing
+from detect_api.core import tracing, worker_port
 from detect_api.core.cloudwatch import tell_regularly
 from detect_api.core.config import Settings
+from detect_api.core.errors import Unavailable
 from detect_api.core.logging import configure_logging
+from detect_api.core.worker_health import WorkerHealth
+from detect_api.db.schema import await_fit
 from detect_api.db.session import make_engine, make_session_factory
-from detect_api.jobs import queue
+from detect_api.jobs import editions, queue
 from detect_api.jobs.deliver import Deliverer
 from detect_api.jobs.s3_queue import EventQueue
 from detect_api.jobs.sweep import INTERVAL_SECONDS, STALLED_SECONDS, sweep
@@ -43,18 +46,24 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 2.0
 POLL_SECONDS = 2.0
 DRAIN_SECONDS = 20.0
+SIGN_OF_LIFE_SECONDS = 10.0
 
-_LANES = (queue.SEGMENTS, queue.CONTROL, queue.REDACTIONS)
 
-
-async def run(settings: Settings) -> int:
+def work(settings: Settings) -> int:
     """Works until SIGTERM or SIGINT; returns the exit status.
 
-    On a signal, running segments stop at the next frame and go back to the queue.
+    On a signal, running segments stop at the next frame and go back to the queue. Raises
+    DatabaseVersion for a database that this version cannot work with.
     """
+    await_fit(settings.database_url)
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
     engine = make_engine(settings.database_url, pool_size=4)
     sessions = make_session_factory(engine, webhook_url=settings.webhook_url_for_all)
     shop = Workshop(settings, sessions, make_store(settings))
+    health = WorkerHealth(lambda: shop.has_loaded, shop.stop.is_set)
     events = EventQueue.from_settings(settings)
     app = make_app(settings.database_url or "")
     register(app, shop)
@@ -81,18 +90,15 @@ async def run(settings: Settings) -> int:
     loop.set_exception_handler(on_loop_error)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    if settings.worker_metrics_port:
-        shop.metrics.serve(settings.host, settings.worker_metrics_port)
-    told_to_the_end = contextlib.ExitStack()
-    told_to_the_end.callback(tracing.configure(settings, "worker"))
-    if settings.cloudwatch_metrics_seconds:
-        told_to_the_end.callback(
-            tell_regularly(shop.metrics.registry, "worker", settings.cloudwatch_metrics_seconds)
-        )
+    told_to_the_end = _be_seen(settings, shop, health)
     threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
     async with app.open_async():
-        lanes = [asyncio.create_task(_lane(app, name)) for name in _LANES]
+        lanes = [
+            asyncio.create_task(_lane(app, name, queues)) for name, queues in _lanes(shop.edition)
+        ]
         others = [
+            asyncio.create_task(_turn(health)),
+            asyncio.create_task(_live(shop, health)),
             asyncio.create_task(_sweep_for_ever(shop)),
             asyncio.create_task(Deliverer(sessions, Sender.from_settings(settings)).run()),
         ]
@@ -118,6 +124,18 @@ async def run(settings: Settings) -> int:
     return 1 if broken else 0
 
 
+def _be_seen(settings: Settings, shop: Workshop, health: WorkerHealth) -> contextlib.ExitStack:
+    """Starts to tell metrics, health and traces as the settings want; close it in the end."""
+    registry = shop.metrics.registry
+    told = contextlib.ExitStack()
+    if settings.worker_metrics_port:
+        worker_port.serve(registry, health, settings.host, settings.worker_metrics_port)
+    told.callback(tracing.configure(settings, "worker"))
+    if settings.cloudwatch_metrics_seconds:
+        told.callback(tell_regularly(registry, "worker", settings.cloudwatch_metrics_seconds))
+    return told
+
+
 def _end_for_certain_after(seconds: float) -> None:
     """Ends the process then, whatever it still waits for.
 
@@ -139,9 +157,18 @@ def _was_taken_away(error: BaseException | None) -> bool:
     )
 
 
-async def _lane(app: App, name: str) -> None:
+def _lanes(edition: str) -> list[tuple[str, list[str]]]:
+    """The lanes' names and queues: work of this edition, and jobs that nobody has begun."""
+    return [
+        (queue.SEGMENTS, [queue.named(queue.SEGMENTS, edition)]),
+        (queue.CONTROL, [queue.CONTROL, queue.named(queue.CONTROL, edition)]),
+        (queue.REDACTIONS, [queue.REDACTIONS]),
+    ]
+
+
+async def _lane(app: App, name: str, queues: list[str]) -> None:
     await app.run_worker_async(
-        queues=[name],
+        queues=queues,
         name=name,
         concurrency=1,
         fetch_job_polling_interval=POLL_SECONDS,
@@ -152,6 +179,26 @@ async def _lane(app: App, name: str) -> None:
         install_signal_handlers=False,
         delete_jobs="always",
     )
+
+
+async def _turn(health: WorkerHealth) -> None:
+    """Shows that the event loop comes round, whatever the database does."""
+    while True:
+        health.loop_turned()
+        await asyncio.sleep(1.0)
+
+
+async def _live(shop: Workshop, health: WorkerHealth) -> None:
+    """Says again and again in the database that a worker of this edition lives."""
+
+    def tell() -> None:
+        with shop.sessions.begin() as session:
+            editions.seen(session, shop.edition)
+
+    while True:
+        await asyncio.to_thread(tell)
+        health.database_answered()
+        await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
 
 
 async def _sweep_for_ever(shop: Workshop) -> None:
@@ -168,7 +215,10 @@ def main() -> None:
     """Entry point of the worker process."""
     settings = Settings()
     configure_logging(settings)
-    sys.exit(asyncio.run(run(settings)))
+    try:
+        sys.exit(work(settings))
+    except Unavailable as error:
+        sys.exit(error.detail)
 
 
 if __name__ == "__main__":

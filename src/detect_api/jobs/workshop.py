@@ -16,6 +16,7 @@ from detect_api.db.tables import Job
 from detect_api.storage.base import ObjectStore
 from detect_api.storage.reader import ByteSource, ObjectSource
 from detect_api.vision.decode import DecodeLimits
+from detect_api.vision.edition import edition
 from detect_api.vision.pipeline import Engine
 from detect_api.vision.types import (
     AnyFrame,
@@ -61,8 +62,14 @@ class Workshop:
     store: ObjectStore
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     stop: threading.Event = field(default_factory=threading.Event)
+    edition: str = field(default_factory=edition)
     _engine: SharedEngine | None = None
     _engine_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def has_loaded(self) -> bool:
+        """Whether the models are there."""
+        return self._engine is not None
 
     @property
     def engine(self) -> SharedEngine:

@@ -170,7 +170,7 @@ def database_checks(database_url: str) -> Iterator[Check]:
             return
         yield Check("database", "ok", f"PostgreSQL {version} answers")
         yield from _extensions(connection)
-        yield _schema(connection)
+        yield _schema(connection, database_url)
         row = connection.execute("SELECT current_setting('max_connections')::int").fetchone()
         if row and row[0] < LEAST_CONNECTIONS:
             yield Check(
@@ -208,19 +208,14 @@ def _extensions(connection: psycopg.Connection) -> Iterator[Check]:
             yield Check(label, "ok", "available, installed at the first start")
 
 
-def _schema(connection: psycopg.Connection) -> Check:
-    from alembic.script import ScriptDirectory
+def _schema(connection: psycopg.Connection, database_url: str) -> Check:
+    from detect_api.db.migrate import look
 
-    from detect_api.db.migrate import alembic_config
-
-    wanted = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    row = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
-    current = None
-    if row and row[0]:
-        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        current = found[0] if found else None
-    if current == wanted:
-        return Check("tables", "ok", f"at revision {wanted}")
+    found = look(database_url)
+    if found.state == "too_new":
+        return Check("tables", "fail", found.detail, "Install the newer version of detect-api.")
+    if found.usable:
+        return Check("tables", "ok", found.detail)
     row = connection.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')").fetchone()
     if not row or not row[0]:
         return Check(
@@ -228,6 +223,6 @@ def _schema(connection: psycopg.Connection) -> Check:
             "GRANT CREATE ON SCHEMA public TO the role in DATABASE_URL, or make it the owner.",
         )  # fmt: skip
     return Check(
-        "tables", "warn", f"at revision {current or 'none'}, this version needs {wanted}",
-        "detect-api serve brings them up to date at its start.",
+        "tables", "warn", found.detail,
+        "detect-api serve brings them up to date at its start, detect-api migrate now.",
     )  # fmt: skip

@@ -17,7 +17,10 @@ def main() -> None:
     configure_logging(settings)
     if not settings.database_url:
         sys.exit("DATABASE_URL is not set.")
-    upgrade(settings.database_url)
+    try:
+        upgrade(settings.database_url)
+    except Unavailable as error:
+        sys.exit(error.detail)
     engine = make_engine(settings.database_url, pool_size=1)
     try:
         # Said here, where the service is being started, and not first by an API that dies.

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 
 import uvicorn
 
 from detect_api.app import create_app
 from detect_api.core.config import Settings
+from detect_api.core.errors import Unavailable
 from detect_api.core.logging import configure_logging
+from detect_api.db.schema import await_fit
 
 GRACE_SECONDS = 5
 DESCRIPTOR = "LISTEN_DESCRIPTOR"
@@ -22,6 +25,10 @@ DESCRIPTOR = "LISTEN_DESCRIPTOR"
 def main() -> None:
     settings = Settings()
     configure_logging(settings)
+    try:
+        await_fit(settings.database_url)
+    except Unavailable as error:
+        sys.exit(error.detail)
     config = uvicorn.Config(
         create_app(settings),
         host=settings.host,

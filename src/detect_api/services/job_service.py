@@ -24,6 +24,7 @@ from detect_api.db.tables import (
     WebhookDelivery,
 )
 from detect_api.jobs import multipart, queue, receipts, states
+from detect_api.jobs.anew import begin_anew
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.views import evidence_prefix, job_view, redacted_prefix
 from detect_api.services.paging import Page, decode_cursor, encode_cursor
@@ -143,23 +144,7 @@ def retry(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
         )
     if job.video_deleted_at is not None:
         raise Conflict("The video of this job was deleted: upload it again.", code="video_missing")
-    for table in (Segment, Plate, UnreadTrack, Event):
-        session.execute(delete(table).where(table.job_id == job.id))
-    job.attempt += 1
-    job.status = states.PENDING
-    job.message = "Waiting for a worker."
-    job.progress = 0.0
-    job.started_at = job.completed_at = None
-    job.error_code = job.error_detail = None
-    job.video = job.merge_state = job.planned_segments = None
-    job.problems = []
-    job.pictures_deleted_at = job.plates_deleted_at = None
-    job.merged_segments = job.frames_total = job.frames_done = 0
-    job.detections = job.frames_with_detections = job.plates_found = job.unread_found = 0
-    job.updated_at = func.now()
-    session.flush()
-    queue.defer_plan(session, job.id, job.attempt, image=job.type == "image")
-    queue.notify(session, job.id)
+    begin_anew(session, job)
     session.refresh(job)
     return view(session, job_id)
 

@@ -14,7 +14,7 @@ ALIVE_SECONDS = 10.0
 
 
 def workers_alive(session: Session) -> int:
-    """Worker processes with a fresh heartbeat. Each has two lanes in the queue."""
+    """Worker processes with a fresh heartbeat. Each has three lanes in the queue."""
     lanes = session.scalar(
         text(
             "SELECT count(*) FROM procrastinate_workers "
@@ -22,7 +22,7 @@ def workers_alive(session: Session) -> int:
         ),
         {"seconds": ALIVE_SECONDS},
     )
-    return (int(lanes or 0) + 1) // 2
+    return (int(lanes or 0) + 2) // 3
 
 
 def fill_gauges(session: Session, metrics: Metrics) -> None:
@@ -49,8 +49,8 @@ def fill_gauges(session: Session, metrics: Metrics) -> None:
         row.queue_name: row.number
         for row in session.execute(
             text(
-                "SELECT queue_name, count(*) AS number FROM procrastinate_jobs "
-                "WHERE status = 'todo' GROUP BY queue_name"
+                "SELECT split_part(queue_name, ':', 1) AS queue_name, count(*) AS number "
+                "FROM procrastinate_jobs WHERE status = 'todo' GROUP BY 1"
             )
         )
     }

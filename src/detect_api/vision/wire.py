@@ -26,7 +26,8 @@ from detect_api.vision.types import (
 )
 
 VERSION = 3
-"""Raised when a dataclass that is stored changes its fields."""
+"""Raised when a dataclass that is stored changes its fields; jobs that are in work then stay with
+the workers of the version before (``edition``)."""
 
 T = TypeVar("T")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,17 +33,23 @@ async def health() -> Any:
     responses={503: {"model": Readiness, "description": "Some part is missing"}},
     summary="Can requests and jobs be served?",
 )
-def ready(request: Request, parts: PartsDep) -> Any:
+def ready(
+    request: Request,
+    parts: PartsDep,
+    workers: Annotated[
+        bool, Query(description="Whether there have to be workers, too, or requests alone count.")
+    ] = True,
+) -> Any:
     states = {
         "database": _database(parts),
         "storage": _storage(parts),
-        "workers": _workers(parts),
+        "workers": _workers(parts) if workers else None,
     }
     if not getattr(request.state, "insider", True):
         # Strangers learn whether, and not what and how many.
-        for state in states.values():
+        for state in filter(None, states.values()):
             state["detail"] = "answers" if state["ok"] else "is missing"
-    all_there = all(state["ok"] for state in states.values())
+    all_there = all(state["ok"] for state in states.values() if state is not None)
     return JSONResponse({"ready": all_there, **states}, 200 if all_there else 503)
 
 

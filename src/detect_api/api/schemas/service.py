@@ -29,7 +29,7 @@ class Readiness(Response):
     ready: bool
     database: PartState
     storage: PartState
-    workers: PartState
+    workers: PartState | None
 
     model_config = ConfigDict(
         json_schema_extra={
