@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -174,6 +175,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=None, help="no new round after so long")
     parser.add_argument("--keep-going", action="store_true", help="also after a broken round")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through the clean-up, as Ctrl-C goes
     seed = chosen.seed if chosen.seed is not None else random.SystemRandom().randrange(10**6)
     folder = Path(tempfile.mkdtemp(prefix="da-chaos-"))
     print(f"seed {seed}, {chosen.rounds} rounds; logs under {folder}", flush=True)

@@ -151,4 +151,4 @@ def _rows(world: World, statement: str, *values: str) -> list[dict[str, Any]]:
     with psycopg.connect(
         world.servers.database_url, row_factory=dict_row, connect_timeout=10
     ) as connection:
-        return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement, values).fetchall()

@@ -38,6 +38,8 @@ def install(offset: Path) -> None:
         return _TRUE_TIME() + shift()
 
     class Clock(_TRUE_DATETIME, metaclass=_Kind):
+        __slots__ = ()
+
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return _TRUE_DATETIME.fromtimestamp(wrong_time(), tz)

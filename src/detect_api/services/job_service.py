@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, delete, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
@@ -165,12 +165,11 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
     plates = session.scalar(select(func.count()).where(Plate.job_id == job_id)) or 0
     unread = session.scalar(select(func.count()).where(UnreadTrack.job_id == job_id)) or 0
-    now = datetime.now(UTC)
     objects: list[str] = []
     if job.type != "upload":
         # A worker may be writing pictures at this moment: look again for a while.
         prefix = evidence_prefix(settings.s3_video_prefix, job_id)
-        session.add(Removal(prefix=prefix, keep_until=now + _EVIDENCE_GRACE))
+        session.add(Removal(prefix=prefix, keep_until=func.now() + _EVIDENCE_GRACE))
         objects.append(prefix)
     shared = session.scalar(
         select(func.count()).where(
@@ -183,7 +182,7 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
         if multipart.in_parts(job):
             multipart.note_removal(session, job)
         else:
-            session.add(Removal(prefix=job.object_key, keep_until=_form_ends(job, now)))
+            session.add(Removal(prefix=job.object_key, keep_until=_form_ends(job)))
         objects.append(job.object_key)
     session.execute(delete(Job).where(or_(Job.id == job_id, Job.processing_job_id == job_id)))
     queue.notify(session, job_id)
@@ -198,11 +197,11 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
     }
 
 
-def _form_ends(job: Job, now: datetime) -> datetime:
+def _form_ends(job: Job) -> ColumnElement[datetime]:
     """Until when an object may appear: a form works until it expires, job or no job."""
-    if job.type == "upload" and job.expires_at is not None and job.expires_at > now:
-        return job.expires_at + _EVIDENCE_GRACE
-    return now
+    if job.type == "upload" and job.expires_at is not None:
+        return func.greatest(func.now(), literal(job.expires_at) + _EVIDENCE_GRACE)
+    return func.now()
 
 
 _LOOK_AGAIN = timedelta(seconds=1)
