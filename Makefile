@@ -76,6 +76,10 @@ lint: $(STAMP) web-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/bandit --quiet --recursive src --severity-level medium 2>/dev/null
+
+audit: $(STAMP)
+	@$(BIN)/python -m tests.audit
 
 fix: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -35,6 +35,9 @@ log = structlog.get_logger(__name__)
 MAX_TRIES = 25
 """How often a task is started before its job fails: crashes, kills and outages together."""
 
+CRASHES = 3
+"""How often a decoder may die before its video is to blame: memory of others may have killed it."""
+
 _LONGEST_WAIT_SECONDS = 20.0
 
 
@@ -110,7 +113,7 @@ def _work(
         outcome.word = "failed"
         return
     try:
-        work(shop, job, attempt)
+        _unless_decoders_die(work, shop, job, attempt)
         outcome.word = "done"
     except states.Superseded:
         log.info("task_void")
@@ -131,6 +134,21 @@ def _work(
                 detail = f"An internal error ended the work ({type(error).__name__}); see the log."
                 _fail(shop, job, attempt, "internal_error", detail)
         raise
+
+
+def _unless_decoders_die(
+    work: Callable[[Workshop, uuid.UUID, int], None], shop: Workshop, job: uuid.UUID, attempt: int
+) -> None:
+    """Works, again from the start if a decoder died on the way. Raises what the work does."""
+    for tried in range(1, CRASHES + 1):
+        try:
+            work(shop, job, attempt)
+        except VideoError as error:
+            if error.code != "decoder_crashed" or tried == CRASHES:
+                raise
+            log.warning("decoder_died", tried=tried)
+        else:
+            return
 
 
 def _fail(shop: Workshop, job_id: uuid.UUID, attempt: int, code: str, detail: str) -> None:
