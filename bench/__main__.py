@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import api, multipart, processing, transfer, tus, vision
+from bench import api, load, multipart, processing, transfer, tus, vision
 from bench.report import Report, say
 from detect_api.core.config import Settings
 from detect_api.local.stack import Stack
@@ -19,8 +19,8 @@ PARTS = {
     "processing": processing.measure,
     "vision": vision.measure,
 }
-WHEN_NAMED = {"multipart": multipart.measure}
-"""What takes too much disk to be run without being asked for."""
+WHEN_NAMED = {"multipart": multipart.measure, "load": load.measure}
+"""What takes too much disk, or too many connections, to be run without being asked for."""
 
 
 def main() -> None:
