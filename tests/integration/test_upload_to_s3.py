@@ -284,4 +284,4 @@ def test_without_s3_the_routes_name_the_other_way(api_without_s3: Api) -> None:
         assert answer.status_code == 503
         assert answer.json()["detail"].startswith("S3 upload is not enabled")
         assert "/process/video/upload/async" in answer.json()["detail"]
-    assert api_without_s3.client.get("/config").json()["upload_methods"] == ["api"]
+    assert api_without_s3.client.get("/config").json()["upload_methods"] == ["api", "tus"]

@@ -27,9 +27,13 @@ PATIENCE = 60_000
 """Milliseconds that a test waits for something on the page: CI is slow."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium. Skips, saying why, where there is none."""
+    """Debian's chromium. Skips, saying why, where there is none.
+
+    It ends with this package: while it runs, Playwright has an event loop in the tests' thread, and
+    no test after these could run one of its own.
+    """
     missing = tools.why_not()
     if missing:
         pytest.skip(missing)
