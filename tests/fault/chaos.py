@@ -195,6 +195,7 @@ def main() -> int:
                 keep_logs(world, folder / f"round-{played.number}")
                 if not chosen.keep_going:
                     break
+        print(f"{world.unknown_uploads} empty uploads in parts were left to the sweep for orphans")
     return tell(rounds, folder)
 
 

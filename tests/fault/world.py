@@ -43,6 +43,8 @@ class World:
         """Where a full disk can be played; None where the disk is everybody's."""
         self.to_store = BadLine(settings.s3_endpoint_url, rng)
         self.to_database = BadLine(settings.database_url or "", rng)
+        self.unknown_uploads = 0
+        """Empty uploads in parts that a process began in storage and died before it said so."""
         self.clock = folder / "clock"
         self.service = Stack(
             settings.model_copy(update=self._addresses(settings)), programs=self._programs()
