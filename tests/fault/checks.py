@@ -119,7 +119,7 @@ def nothing_without_a_job(world: World, seconds: float) -> None:
 def nothing_unfinished(world: World) -> None:
     """No parts of an upload that has a row stay behind.
 
-    A process that dies between the store's answer and its commit leaves an upload that nobody knows;
+    A process that dies between the store's answer and its commit leaves an upload nobody knows;
     it is dropped a day after it could last have been used (ADR 26). Here it is counted and dropped.
     """
     bucket = str(world.settings.s3_bucket_name)
