@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import mimetypes
+import os
 import secrets
 import sys
 import tempfile
@@ -110,6 +111,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Upload a video to S3 and print its plates.")
     parser.add_argument("video", nargs="?", type=Path, help="the video; none: a small sample")
     parser.add_argument("--url", default="http://localhost:8000", help="where detect-api answers")
+    parser.add_argument(
+        "--key", default=os.environ.get("DETECT_API_KEY"), help="the service's key, if it wants one"
+    )
     parser.add_argument("--frame-skip", type=int, default=1, help="look at every n-th frame")
     parser.add_argument("--min-confidence", type=float, help="least confidence of a text, 0 to 1")
     parser.add_argument("--timeout", type=float, default=3600, help="longest wait in seconds")
@@ -119,6 +123,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def run(url: str, video: Path, options: argparse.Namespace) -> int:
     """The four steps; returns the exit status."""
     with requests.Session() as session:
+        if options.key:
+            session.headers["Authorization"] = f"Bearer {options.key}"
         print(f"1. Asking {origin(url)} for a form to upload {video.name}")
         form = ask_for_form(session, url, video)
         print(f"2. Uploading to bucket {form['bucket']} as {form['s3_key']}")

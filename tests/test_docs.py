@@ -55,7 +55,7 @@ NOT_IN_THE_SOURCE = {"method_not_allowed"}
 """Codes that are made of an HTTP status' name while the service runs."""
 
 OTHERS = {
-    "AWS_PROFILE", "DETECT_API_URL", "FUZZ_EXAMPLES",
+    "AWS_PROFILE", "DETECT_API_KEY", "DETECT_API_URL", "FUZZ_EXAMPLES",
     "XDG_DATA_HOME", "XDG_STATE_HOME", "API", "VIDEO", "JOB", "ID",
     "PICTURE", "DETECT_API_DATA", "DETECT_API_TRAINING", "TF_PLUGIN_FOLDER", "CAPABILITY_IAM",
 }  # fmt: skip
@@ -525,7 +525,7 @@ def test_the_policy_allows_what_the_service_calls() -> None:
         "abort_multipart_upload": "s3:AbortMultipartUpload", "head_bucket": "s3:ListBucket",
         "get_paginator": "s3:ListBucket", "list_parts": "s3:ListMultipartUploadParts",
         "list_multipart_uploads": "s3:ListBucketMultipartUploads",
-        "generate_presigned_url": "s3:PutObject",
+        "generate_presigned_url": "s3:PutObject", "list_object_versions": "s3:ListBucketVersions",
     }  # fmt: skip
     assert called <= set(needs), "say here, in the policy and in its table what is new"
     shown = aws_file("policy.json")

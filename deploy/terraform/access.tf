@@ -9,6 +9,7 @@ data "aws_iam_policy_document" "service" {
       "s3:PutObject",
       "s3:GetObject",
       "s3:DeleteObject",
+      "s3:DeleteObjectVersion",
       "s3:AbortMultipartUpload",
       "s3:ListMultipartUploadParts",
     ]
@@ -17,7 +18,7 @@ data "aws_iam_policy_document" "service" {
   statement {
     sid       = "DetectApiBucket"
     resources = [aws_s3_bucket.videos.arn]
-    actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
+    actions   = ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"]
   }
 }
 

@@ -13,16 +13,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import detect_api
 from detect_api.api import problems, tus_protocol
+from detect_api.api.access import Access
 from detect_api.api.broadcast import Broadcast
 from detect_api.api.deps import Parts
+from detect_api.api.keyring import Keyring
 from detect_api.api.middleware import RequestContext
 from detect_api.api.routes import (
     events,
     health,
     jobs,
+    keys,
     page,
     plates,
     playback,
+    privacy,
     tus,
     uploads,
     video,
@@ -36,6 +40,7 @@ from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
 from detect_api.db.session import make_engine, make_session_factory
 from detect_api.services import service_state
+from detect_api.services.key_service import check_keys
 from detect_api.services.multipart_service import MultipartService
 from detect_api.services.s3_service import S3Service
 from detect_api.services.video_links import make_links
@@ -43,6 +48,8 @@ from detect_api.storage import make_store, s3_problem
 from detect_api.storage.s3_multipart import PartSigner
 
 log = structlog.get_logger(__name__)
+
+LIMITS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 def make_parts(settings: Settings) -> Parts:
@@ -77,6 +84,7 @@ def make_parts(settings: Settings) -> Parts:
         links=make_links(settings, s3),
         broadcast=Broadcast(settings.database_url or ""),
         metrics=Metrics(),
+        keys=Keyring(settings, sessions),
     )
 
 
@@ -86,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(check_keys, settings, parts.sessions)
         listening = asyncio.create_task(parts.broadcast.run())
         end_telling = _tell_cloudwatch(parts)
         end_tracing = tracing.configure(settings, "api")
@@ -108,10 +117,13 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.parts = parts
     problems.install(app)
-    for module in (tus, video, uploads, events, jobs, playback, webhooks, plates, health):
+    for module in (
+        tus, video, uploads, events, jobs, playback, privacy, webhooks, plates, keys, health,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(video.sample_router)
     app.include_router(page.make_router())
+    app.add_middleware(Access, settings=settings, keys=parts.keys, sessions=parts.sessions)
     app.add_middleware(TusHeaders)
     if settings.cors_origin_list:
         app.add_middleware(
@@ -119,7 +131,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origin_list,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After", *tus_protocol.EXPOSED],
+            expose_headers=["X-Request-ID", "Retry-After", *LIMITS, *tus_protocol.EXPOSED],
         )
     app.add_middleware(RequestContext, metrics=parts.metrics, status=parts.broadcast.status)
     _describe_problems(app)

@@ -185,6 +185,8 @@ def test_deleting_a_job_removes_rows_and_objects(api: Api) -> None:
             "video": f"videos/{job_id}.mp4",
             "pictures": f"videos/evidence/{job_id}/",
         },
+        "receipt_id": answer["receipt_id"],
+        "receipt_url": f"/receipts/{answer['receipt_id']}",
     }
     assert not [key for key in api.objects() if job_id in key]
     assert api.client.get(f"/jobs/{job_id}").status_code == 404

@@ -17,12 +17,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from sqlalchemy import delete, func, select, update
-from starlette.types import Message
 
 from detect_api.api import tus_receive
-from detect_api.api.deps import may_upload
 from detect_api.app import create_app
-from detect_api.core.errors import Forbidden, StorageError
+from detect_api.core.errors import StorageError
 from detect_api.db.tables import Job, Lease, TusUpload
 from detect_api.jobs import resumable
 from detect_api.jobs.states import Superseded
@@ -416,35 +414,6 @@ def test_no_byte_is_read_before_the_headers_are_found_good(api: Api) -> None:
     client.close()
     with SlowPatch(api, location, 10, offset=3) as slow:  # sends no body
         assert b" 409 " in slow.answer()
-
-
-def test_nothing_is_read_or_stored_for_who_may_not_upload(api: Api) -> None:
-    app = create_app(api.parts.settings)
-
-    async def refuse() -> None:
-        raise Forbidden("You may not.")
-
-    async def receive() -> Message:
-        raise AssertionError("a byte was asked for")
-
-    answers: list[Message] = []
-
-    async def send(message: Message) -> None:
-        answers.append(message)
-
-    app.dependency_overrides[may_upload] = refuse
-    job_id = uuid.uuid4()
-    headers = {
-        **TUS, **BODY, "Upload-Length": "5", "Expect": "100-continue",
-        "Upload-Metadata": metadata(job_id=str(job_id)),
-    }  # fmt: skip
-    scope = {
-        "type": "http", "method": "POST", "path": URL, "query_string": b"", "http_version": "1.1",
-        "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
-    }  # fmt: skip
-    asyncio.run(app(scope, receive, send))
-    assert answers[0]["status"] == 403
-    assert api.client.get(f"/jobs/{job_id}").status_code == 404
 
 
 # -- breaking off ---------------------------------------------------------------------------

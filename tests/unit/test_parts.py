@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from detect_api.core.config import MIB
 from detect_api.core.errors import Conflict
 from detect_api.db.tables import Removal
-from detect_api.jobs.multipart import carry_out
+from detect_api.jobs.receipts import clear
 from detect_api.services.part_checks import choose, latest
 from detect_api.storage.directory import DirectoryStore
 from detect_api.storage.multipart import LEAST_PART, MAX_PARTS, PartPlan, StoredPart
@@ -96,8 +96,8 @@ def test_missing_parts_are_named_in_ranges_and_not_too_many_of_them() -> None:
 def test_parts_begun_in_s3_are_no_trouble_once_it_is_off(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     removal = Removal(prefix="videos/a.mp4", multipart_id="d8500f9dc792986a_44c7195a6e1e4101")
-    carry_out(store, removal)
+    clear(store, removal)
     begun = store.begin("videos/a.mp4", "video/mp4", {})
-    carry_out(store, Removal(prefix="videos/a.mp4", multipart_id=begun.id))
+    clear(store, Removal(prefix="videos/a.mp4", multipart_id=begun.id))
     assert list((tmp_path / "parts").iterdir()) == []
     begun.abort()

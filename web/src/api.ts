@@ -1,6 +1,10 @@
 // Requests to the API. Every path that the API names ("/jobs/…") goes through `address`, so that
 // the page also works under a path of a proxy.
+import { signal } from "@preact/signals";
 import type { Problem } from "./types";
+
+/** True from the first answer that asks for a key until one was taken. */
+export const keyNeeded = signal(false);
 
 /** The API, or what stands before it, said no. `detail` is a sentence for a person. */
 export class ApiError extends Error {
@@ -65,7 +69,11 @@ export async function request(method: string, path: string, options: RequestOpti
     if (signal?.aborted) throw error;
     throw new ApiError(0, "no_answer", "The server does not answer. Check the network; the page tries again.");
   }
-  if (!response.ok && response.status !== 304) throw await errorOf(response);
+  if (!response.ok && response.status !== 304) {
+    const error = await errorOf(response);
+    if (error.status === 401 && error.code === "key_needed") keyNeeded.value = true;
+    throw error;
+  }
   return response;
 }
 

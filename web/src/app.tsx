@@ -1,7 +1,9 @@
 // The frame around every view: header, navigation, theme, and where the focus goes.
 import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { keyNeeded } from "./api";
 import HomeView from "./home/HomeView";
+import { hasSession, KeyView, leave } from "./key/KeyView";
 import { link, route, type Route } from "./router";
 import { percent } from "./format";
 import { setTheme, theme, type Theme } from "./theme";
@@ -46,6 +48,11 @@ function Header({ view }: { view: Route["view"] }) {
           <a class="tag active numbers" href={link.home()}>
             Uploading {percent(overall.value)}
           </a>
+        )}
+        {hasSession.value && !keyNeeded.value && (
+          <button type="button" class="button quiet" onClick={() => void leave()}>
+            Forget the key
+          </button>
         )}
         <ThemeSwitch />
       </div>
@@ -140,7 +147,7 @@ export function App() {
       </a>
       <Header view={to.view} />
       <main id="main" ref={main} tabIndex={-1}>
-        <View to={to} />
+        {keyNeeded.value ? <KeyView /> : <View to={to} />}
       </main>
       <Announcer />
     </>

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 from sqlalchemy import Engine
 
 from detect_api.api.broadcast import Broadcast
+from detect_api.api.keyring import Keyring
 from detect_api.core.config import Settings
 from detect_api.core.errors import Unavailable
 from detect_api.core.metrics import Metrics
@@ -40,6 +41,7 @@ class Parts:
     links: VideoLinks | None
     broadcast: Broadcast
     metrics: Metrics
+    keys: Keyring
 
     def require_s3(self) -> S3Service:
         """The S3 service. Raises Unavailable, naming the other way to upload."""
@@ -61,15 +63,6 @@ def get_parts(request: Request) -> Parts:
     """The parts of the app that the request is for."""
     parts: Parts = request.app.state.parts
     return parts
-
-
-async def may_upload(request: Request) -> None:
-    """Whether this client may send a video; raises an error if not.
-
-    Routes that take bytes depend on it, and it runs before the first byte is read. Everybody may:
-    there is no authentication in this release (SECURITY.md). This is its place.
-    """
-    del request
 
 
 PartsDep = Annotated[Parts, Depends(get_parts)]

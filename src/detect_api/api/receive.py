@@ -22,6 +22,7 @@ from streaming_form_data.targets import BaseTarget, ValueTarget
 from streaming_form_data.validators import MaxSizeValidator, ValidationError
 
 from detect_api.api.deps import Parts
+from detect_api.core import owner
 from detect_api.core.errors import (
     Conflict,
     DetectApiError,
@@ -146,7 +147,7 @@ class FormUpload:
         parser = self._parser()
         size = self._content_length()
         if size is not None:
-            limit = self._parts.settings.max_file_size
+            limit = owner.size_limit(self._parts.settings.max_file_size)
             if size > limit + _FORM_OVERHEAD:
                 check_size(size - _FORM_OVERHEAD, limit)
         async for chunk in self._body():
@@ -213,6 +214,7 @@ class FormUpload:
         if not filename.isprintable():
             raise InvalidRequest("The file name must not hold control characters.", code="bad_form")
         kind = check_type(filename, self._file.multipart_content_type or "", image=self._image)
+        owner.check_content_type(kind)
         if self._complete_fields():
             self._parameters()  # what is wrong already is said before the file is taken in
         expected = None

@@ -20,6 +20,7 @@ MAX_ENTRIES = 10_000
 class _Entry:
     body: bytes
     until: float
+    seer: str | None
 
 
 class StatusCache:
@@ -32,15 +33,20 @@ class StatusCache:
         self.changes = 0
         """Counts announcements; an answer read before the latest one must not be kept."""
 
-    def get(self, job_id: uuid.UUID) -> bytes | None:
-        """The answer, if it is kept and still true."""
+    def get(self, job_id: uuid.UUID, seer: str | None = None) -> bytes | None:
+        """The answer, if it is kept, still true, and was given to this seer (``Owner.scope``)."""
         entry = self._entries.get(job_id)
-        if entry is None or entry.until < time.monotonic():
+        if entry is None or entry.seer != seer or entry.until < time.monotonic():
             return None
         return entry.body
 
     def put(
-        self, job_id: uuid.UUID, body: bytes, changes: int, processing: uuid.UUID | None
+        self,
+        job_id: uuid.UUID,
+        body: bytes,
+        changes: int,
+        processing: uuid.UUID | None,
+        seer: str | None = None,
     ) -> None:
         """Keeps an answer that was read when ``changes`` was the count.
 
@@ -50,7 +56,7 @@ class StatusCache:
             return
         if processing is not None:
             self._upload_of[processing] = job_id
-        self._entries[job_id] = _Entry(body, time.monotonic() + MAX_AGE_SECONDS)
+        self._entries[job_id] = _Entry(body, time.monotonic() + MAX_AGE_SECONDS, seer)
         self._entries.move_to_end(job_id)
         while len(self._entries) > MAX_ENTRIES:
             self._entries.popitem(last=False)

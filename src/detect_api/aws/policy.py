@@ -13,10 +13,11 @@ OBJECT_ACTIONS = (
     "s3:PutObject",
     "s3:GetObject",  # also for HEAD; there is no s3:HeadObject
     "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
     "s3:AbortMultipartUpload",
     "s3:ListMultipartUploadParts",
 )
-BUCKET_ACTIONS = ("s3:ListBucket", "s3:ListBucketMultipartUploads")
+BUCKET_ACTIONS = ("s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
 QUEUE_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage")
 KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 TRUSTED = {

@@ -40,7 +40,9 @@ from detect_api.cli import cost as cost  # noqa: E402
 from detect_api.cli import demo as demo  # noqa: E402
 from detect_api.cli import doctor as doctor  # noqa: E402
 from detect_api.cli import evaluate as evaluate  # noqa: E402
+from detect_api.cli import keys as keys  # noqa: E402
 from detect_api.cli import process as process  # noqa: E402
+from detect_api.cli import receipts as receipts  # noqa: E402
 from detect_api.cli import remote as remote  # noqa: E402
 from detect_api.cli import s3 as s3  # noqa: E402
 from detect_api.cli import serve as serve  # noqa: E402

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 Url = Annotated[
     str, typer.Option(envvar="DETECT_API_URL", help="Address of the detect-api server.")
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        envvar="DETECT_API_KEY", show_envvar=True, show_default=False,
+        help="Key of the server, if it wants one.",
+    ),
+]  # fmt: skip
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
@@ -45,6 +52,7 @@ def _follow(client: Client, job_id: str, as_json: bool) -> dict[str, Any]:
 def jobs(
     job_id: Annotated[str | None, typer.Argument(help="A job; without it, all are listed.")] = None,
     url: Url = DEFAULT_URL,
+    key: Key = None,
     status: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="So many jobs at most.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
@@ -68,7 +76,7 @@ def jobs(
     if chosen and job_id is None:
         raise fail(f"--{chosen[0]} needs a job id.", code="usage", as_json=as_json)
     try:
-        with Client(url) as client:
+        with Client(url, key=key) as client:
             if job_id is None:
                 filters: dict[str, str | int] = {"status": status} if status else {}
                 _list(client, filters, limit, as_json)

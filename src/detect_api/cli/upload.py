@@ -30,7 +30,7 @@ from detect_api.cli.process import (
     Region,
     StartFrame,
 )
-from detect_api.cli.remote import DEFAULT_URL, Url
+from detect_api.cli.remote import DEFAULT_URL, Key, Url
 
 if TYPE_CHECKING:
     from detect_api.client import Client
@@ -43,6 +43,7 @@ _LET_GO_SECONDS = 6.0
 def upload(
     videos: Annotated[list[Path], typer.Argument(help="The video files.")],
     url: Url = DEFAULT_URL,
+    key: Key = None,
     frame_skip: FrameSkip = 1,
     start_frame: StartFrame = None,
     end_frame: EndFrame = None,
@@ -74,7 +75,7 @@ def upload(
     }
     parameters = {name: value for name, value in given.items() if value is not None}
     wanted = {"auto_process": auto_process, "resume": resume}
-    with Client(url) as client, bars(shown=not as_json) as add:
+    with Client(url, key=key) as client, bars(shown=not as_json) as add:
         run = _Run(client, add, parameters, wanted, wait and auto_process, as_json)
         code = run.all(videos, at_once)
     if code:

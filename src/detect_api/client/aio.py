@@ -27,10 +27,10 @@ class AsyncClient:
     it does, and what is needed to go on with an upload stays.
     """
 
-    def __init__(self, url: str, *, state: Path | None = None) -> None:
+    def __init__(self, url: str, *, key: str | None = None, state: Path | None = None) -> None:
         self._url = url.rstrip("/")
         self._state = state or state_folder()
-        self._tasks = Tasks(self._url)
+        self._tasks = Tasks(self._url, key)
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -33,6 +33,11 @@ def arguments(call: Call, content: Any) -> dict[str, Any]:
     }
 
 
+def key_header(key: str | None) -> dict[str, str]:
+    """The header that carries a key to the API; storage never gets it."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 def interrupted() -> ClientError:
     """The error of what was ended from another thread."""
     return ClientError("It was interrupted.", code="interrupted")

@@ -24,13 +24,14 @@ class Client:
     """One detect-api server. Use it in a ``with`` block, or close it. Threads may share it.
 
     Every method raises ClientError when the server, or storage, does not do what it was asked.
-    ``state`` is the folder for unfinished uploads; this user's own by default.
+    ``key`` is the server's key, where it wants one. ``state`` is the folder for
+    unfinished uploads; this user's own by default.
     """
 
-    def __init__(self, url: str, *, state: Path | None = None) -> None:
+    def __init__(self, url: str, *, key: str | None = None, state: Path | None = None) -> None:
         self._url = url.rstrip("/")
         self._state = state or state_folder()
-        self._threads = Threads(self._url)
+        self._threads = Threads(self._url, key)
 
     def __enter__(self) -> Client:
         return self

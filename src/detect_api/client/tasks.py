@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from detect_api.client.drive import DOWNLOAD_TIMEOUT, arguments, whole_file
+from detect_api.client.drive import DOWNLOAD_TIMEOUT, arguments, key_header, whole_file
 from detect_api.client.errors import refusal, silence
 from detect_api.client.flow import Call, Effect, Fetch, Flow, Together, Wait, Work
 
@@ -18,8 +18,8 @@ T = TypeVar("T")
 class Tasks:
     """Runs flows in one event loop. What reads a file does so in a thread."""
 
-    def __init__(self, url: str) -> None:
-        self.api = httpx.AsyncClient(base_url=url)
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.api = httpx.AsyncClient(base_url=url, headers=key_header(key))
         self._store = httpx.AsyncClient()
 
     async def run(self, flow: Flow[T]) -> T:

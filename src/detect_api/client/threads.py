@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 
 import httpx
 
-from detect_api.client.drive import DOWNLOAD_TIMEOUT, arguments, interrupted, whole_file
+from detect_api.client.drive import (
+    DOWNLOAD_TIMEOUT,
+    arguments,
+    interrupted,
+    key_header,
+    whole_file,
+)
 from detect_api.client.errors import refusal, silence
 from detect_api.client.flow import Call, Effect, Fetch, Flow, Together, Wait, Work
 
@@ -49,8 +55,8 @@ class _Halt:
 class Threads:
     """Runs flows. May be used by several threads at once."""
 
-    def __init__(self, url: str) -> None:
-        self.api = httpx.Client(base_url=url)
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.api = httpx.Client(base_url=url, headers=key_header(key))
         self._store = httpx.Client()
         self._halt = _Halt()
 

@@ -146,6 +146,21 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0: a free one.")
+    allow_without_keys: bool = Field(
+        False,
+        description="Start on an address other than loopback although there are no keys, so that "
+        "whoever reaches the port may do everything.",
+    )
+    rate_limit_per_minute: int = Field(
+        6000,
+        ge=0,
+        le=1_000_000,
+        description="Requests a minute of each key that has no limit of its own, for each API "
+        "process. 0: no limit.",
+    )
+    audit_retention_days: int = Field(
+        365, ge=1, le=36500, description="Days for which the audit log is kept."
+    )
     cors_origins: str = Field(
         "", description="Origins whose pages may call the API, separated by commas; * for all."
     )
@@ -206,6 +221,37 @@ class Settings(BaseSettings):
         30, ge=1, le=3650, description="Days for which deliveries that have ended stay in the log."
     )
 
+    retention_video_days: int | None = Field(
+        None,
+        ge=1,
+        le=36500,
+        description="Days after a job's end for which its video is kept; unset: for ever.",
+    )
+    retention_picture_days: int | None = Field(
+        None, ge=1, le=36500, description="The same for pictures of plates."
+    )
+    retention_plate_days: int | None = Field(
+        None,
+        ge=1,
+        le=36500,
+        description="The same for the plates' texts, times and places, and with them their "
+        "pictures.",
+    )
+    receipt_key: SecretStr | None = Field(
+        None,
+        description="Signs receipts of deletions: the Base64 of 32 random bytes. Unset: a key "
+        "that the service makes once and keeps in its database.",
+    )
+    plate_hash_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Keep a keyed hash of each plate's text in place of the text; any 32 "
+        "characters or more, never to be changed or lost.",
+    )
+    hashed_keep_pictures: bool = Field(
+        False, description="With PLATE_HASH_KEY: keep the pictures of plates all the same."
+    )
+
     segment_seconds: float = Field(
         10.0, ge=0.5, le=600, description="Length of video that one unit of work covers."
     )
@@ -236,6 +282,8 @@ class Settings(BaseSettings):
         "s3_events_token", "s3_events_queue_url", "s3_events_endpoint_url", "log_file",
         "cloudfront_domain", "cloudfront_key_pair_id", "cloudfront_private_key_file",
         "otel_exporter_otlp_endpoint", "webhook_secret", "webhook_url", "webhook_ca_file",
+        "retention_video_days", "retention_picture_days", "retention_plate_days", "receipt_key",
+        "plate_hash_key",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -268,6 +316,19 @@ class Settings(BaseSettings):
                 )
         return value if value and value.get_secret_value().split() else None
 
+    @field_validator("receipt_key")
+    @classmethod
+    def _receipt_key_is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            fits = value is None or (
+                len(base64.b64decode(value.get_secret_value(), validate=True)) == 32
+            )
+        except binascii.Error:
+            fits = False
+        if not fits:
+            raise ValueError("RECEIPT_KEY must be the Base64 of 32 random bytes")
+        return value
+
     @field_validator("webhook_allowed_networks")
     @classmethod
     def _networks_are_networks(cls, value: str) -> str:
@@ -296,6 +357,16 @@ class Settings(BaseSettings):
         return _networks(self.webhook_allowed_networks)
 
     @property
+    def plates_are_hashed(self) -> bool:
+        """Whether texts of plates are kept as keyed hashes."""
+        return self.plate_hash_key is not None
+
+    @property
+    def keeps_pictures(self) -> bool:
+        """Whether pictures of plates are kept."""
+        return self.plate_hash_key is None or self.hashed_keep_pictures
+
+    @property
     def storage_mode(self) -> Literal["s3", "embedded", "directory"]:
         """Which storage is meant by what is set and what is not."""
         if self.enable_s3 is False:
@@ -303,6 +374,18 @@ class Settings(BaseSettings):
         if self.enable_s3 or self.s3_bucket_name:
             return "s3"
         return "embedded"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether HOST lets only this machine in."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            address = ipaddress.ip_address(self.host.strip("[]"))
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return (mapped or address).is_loopback
 
     @property
     def cors_origin_list(self) -> list[str]:

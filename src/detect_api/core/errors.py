@@ -31,6 +31,13 @@ class InvalidRequest(DetectApiError):
     code = "invalid_request"
 
 
+class Unauthorized(DetectApiError):
+    """The request has no key, or one that is not valid (any more)."""
+
+    status = 401
+    code = "key_needed"
+
+
 class Forbidden(DetectApiError):
     """The thing asked for lies outside what a client may reach."""
 
@@ -99,6 +106,17 @@ class Locked(DetectApiError):
 
     status = 423
     code = "locked"
+
+
+class TooMany(DetectApiError):
+    """The key's limit is reached; trying again later helps."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after: int, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after = retry_after
 
 
 class ChecksumMismatch(DetectApiError):

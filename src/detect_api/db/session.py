@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 from detect_api.core.errors import Unavailable
+from detect_api.db.narrow import narrow
 
 SessionFactory = sessionmaker[Session]
 
@@ -65,6 +66,9 @@ def make_session_factory(engine: Engine, *, webhook_url: str | None = None) -> S
     """Sessions whose objects stay readable after commit.
 
     ``webhook_url`` hears of every video: a job may end in any of these sessions' transactions,
-    and the webhook is written down in the same one.
+    and the webhook is written down in the same one. A session shows what belongs to the owner for
+    whom its caller works, and to nobody else (``db/narrow.py``).
     """
-    return sessionmaker(engine, expire_on_commit=False, info={WEBHOOK_URL: webhook_url})
+    sessions = sessionmaker(engine, expire_on_commit=False, info={WEBHOOK_URL: webhook_url})
+    narrow(sessions)
+    return sessions

@@ -22,6 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from detect_api.core import owner
+
 
 class Base(DeclarativeBase):
     """Maps Python types to PostgreSQL's once for all tables."""
@@ -45,6 +47,9 @@ class Job(Base):
     For an upload, ``multipart_id`` names it in the store while it comes in parts of ``part_size``
     bytes; ``checksum`` is the algorithm that guards each part, if one was asked for. With
     ``auto_process`` its processing, with its ``parameters``, starts when the object is there.
+
+    It is seen by its ``tenant`` only, and counts for the quotas of ``key_id``; one that came with
+    an upload token is what that token may see.
     """
 
     __tablename__ = "jobs"
@@ -52,6 +57,13 @@ class Job(Base):
         Index("jobs_created_at_idx", "created_at", "id"),
         Index("jobs_status_idx", "status", "updated_at"),
         Index("jobs_object_key_idx", "object_key"),
+        Index("jobs_tenant_idx", "tenant", "created_at", "id"),
+        Index("jobs_key_idx", "key_id", "created_at", postgresql_where=text("key_id IS NOT NULL")),
+        Index(
+            "jobs_upload_token_idx",
+            "upload_token",
+            postgresql_where=text("upload_token IS NOT NULL"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -84,6 +96,8 @@ class Job(Base):
     processing_job_id: Mapped[uuid.UUID | None]
     traceparent: Mapped[str | None]
     video_deleted_at: Mapped[datetime | None]
+    pictures_deleted_at: Mapped[datetime | None]
+    plates_deleted_at: Mapped[datetime | None]
 
     video: Mapped[dict[str, Any] | None]
     problems: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
@@ -98,6 +112,10 @@ class Job(Base):
     detections: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     plates_found: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     unread_found: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+
+    tenant: Mapped[str] = mapped_column(default=owner.tenant, server_default=text("'default'"))
+    key_id: Mapped[uuid.UUID | None] = mapped_column(default=owner.key_id)
+    upload_token: Mapped[uuid.UUID | None] = mapped_column(default=owner.token_id)
 
 
 class TusUpload(Base):
@@ -146,6 +164,10 @@ class Segment(Base):
     """One unit of work of a job. ``result`` is written once, when the segment is done."""
 
     __tablename__ = "segments"
+    __table_args__ = (
+        # Few: what ended jobs have read is dropped (``jobs.retention``).
+        Index("segments_readings_idx", "job_id", postgresql_where=text("result IS NOT NULL")),
+    )
 
     job_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
@@ -185,6 +207,7 @@ class Plate(Base):
 
     ``read_text`` stays what the machine read. ``path`` is where it was in each frame
     (``vision.wire.path_json``), None from versions that did not keep it; read only when asked for.
+    Texts are keyed hashes where PLATE_HASH_KEY is set; keys of pictures that were not kept are "".
     """
 
     __tablename__ = "plates"
@@ -292,21 +315,142 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class ApiKey(Base):
+    """A secret that opens the API, of which only the SHA-256 is kept.
+
+    ``kind`` is ``key``, ``session`` (of a browser) or ``upload`` (a token for one upload); the
+    latter two end with their ``parent_id``. ``prefix`` is the beginning of the secret, by which it
+    is found and recognised. ``spent_for`` says for which request an upload token was used.
+    """
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        Index("api_keys_prefix_idx", "prefix", unique=True),
+        Index("api_keys_parent_idx", "parent_id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("api_keys.id", ondelete="CASCADE")
+    )
+    name: Mapped[str]
+    tenant: Mapped[str]
+    prefix: Mapped[str]
+    secret_hash: Mapped[bytes]
+    scopes: Mapped[list[Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    requests_per_minute: Mapped[int | None]
+    jobs_per_day: Mapped[int | None]
+    jobs_at_once: Mapped[int | None]
+    bytes_per_day: Mapped[int | None] = mapped_column(BigInteger)
+    max_file_size: Mapped[int | None] = mapped_column(BigInteger)
+    content_type: Mapped[str | None]
+    spent_for: Mapped[str | None]
+
+
+class AuditEntry(Base):
+    """That somebody searched, corrected, exported or deleted something. Holds no plate's text."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (
+        Index("audit_log_tenant_idx", "tenant", "id"),
+        Index("audit_log_at_idx", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    tenant: Mapped[str]
+    key_id: Mapped[uuid.UUID | None]
+    key_name: Mapped[str | None]
+    action: Mapped[str]
+    target: Mapped[str | None]
+    details: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    request_id: Mapped[str | None]
+
+
 class Removal(Base):
     """Objects to be removed from storage: written with the rows they belonged to, swept later.
 
     ``prefix`` ending in ``/`` means everything under it, otherwise one object. It is removed
     again until ``keep_until``, since a worker may have been writing there when the job went.
-    With ``multipart_id`` the parts of an unfinished upload go, too.
+    With ``multipart_id`` the parts of an unfinished upload go, too. What was removed, and that
+    it is gone, is written to the receipt ``receipt_id``, if there is one.
     """
 
     __tablename__ = "removals"
+    __table_args__ = (Index("removals_receipt_idx", "receipt_id"),)
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     prefix: Mapped[str]
     multipart_id: Mapped[str | None]
+    receipt_id: Mapped[uuid.UUID | None]
+    tried_at: Mapped[datetime | None]
     keep_until: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Receipt(Base):
+    """What a deletion removed, kept when all that it tells of is gone.
+
+    ``kind`` is ``job``, ``retention`` or ``forget``. ``rows`` counts deleted rows by their kind,
+    ``objects`` tells by prefix what storage held and that it is gone. ``wanted`` is the text that
+    is being forgotten, until it is. ``document`` and ``signature`` are there once it is finished.
+    """
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        Index("receipts_open_idx", "created_at", postgresql_where=text("finished_at IS NULL")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    subject: Mapped[dict[str, Any]]
+    rows: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    objects: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    wanted: Mapped[str | None]
+    document: Mapped[str | None]
+    signature: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class ServiceKey(Base):
+    """A key that the service made for itself, for all its processes on all machines."""
+
+    __tablename__ = "service_keys"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    secret: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Redaction(Base):
+    """A copy of a job's video in which no plate can be read, or the wish for one.
+
+    ``status`` is ``pending``, ``processing``, ``completed`` or ``failed``. ``export_id`` names the
+    wish: work for another one is void.
+    """
+
+    __tablename__ = "redactions"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    export_id: Mapped[uuid.UUID]
+    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    frames_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    frames_missing: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    object_key: Mapped[str | None]
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    completed_at: Mapped[datetime | None]
 
 
 class Lease(Base):

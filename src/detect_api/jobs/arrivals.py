@@ -125,6 +125,11 @@ def start_processing(
         object_etag=found.etag,
         parameters=parameters,
     )
+    if upload is not None:
+        # A worker or the bucket's event may start it: it is whose the upload is all the same.
+        job.tenant, job.key_id, job.upload_token = (
+            upload.tenant, upload.key_id, upload.upload_token,
+        )  # fmt: skip
     session.add(job)
     session.flush()
     if upload is not None:

@@ -19,10 +19,11 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, defer
 
+from detect_api.core import plate_text
 from detect_api.core.errors import VideoError
 from detect_api.core.ids import plate_id
-from detect_api.db.tables import Job, Plate, Segment, UnreadTrack
-from detect_api.jobs import queue, states
+from detect_api.db.tables import Job, Plate, Removal, Segment, UnreadTrack
+from detect_api.jobs import multipart, queue, receipts, states
 from detect_api.jobs.progress import Interrupted, counting, totals
 from detect_api.jobs.segment import plan_of
 from detect_api.jobs.views import evidence_prefix, plate_view
@@ -188,11 +189,20 @@ def remove_if_asked(shop: Workshop, job_id: uuid.UUID) -> None:
         )
     if other is not None:
         return
-    shop.store.delete(job.object_key)
     with shop.sessions.begin() as session:
-        row = session.get(Job, job_id)
-        if row is not None:
-            row.video_deleted_at = func.now()
+        row = session.get(Job, job_id, with_for_update=True, populate_existing=True)
+        if row is None or row.video_deleted_at is not None:
+            return
+        row.video_deleted_at = func.now()
+        subject = {
+            "job_id": str(job_id),
+            "reason": "delete_after_processing",
+            "what": "video",
+            "video": job.object_key,
+        }
+        receipt = receipts.open_receipt(session, receipts.RETENTION, subject, {})
+        session.add(Removal(prefix=job.object_key, receipt_id=receipt.id, keep_until=func.now()))
+    multipart.carry_out_now(shop.sessions, shop.store, job.object_key)
 
 
 def _still(session: Session, job: Job) -> Job:
@@ -210,6 +220,8 @@ def _pictures(shop: Workshop, job: Job, merged: vision.Merged) -> dict[int, Pict
     for track in tracks:
         by_frame.setdefault(track.best.frame, []).append(track)
     pictures: dict[int, Pictures] = {}
+    if not shop.settings.keeps_pictures:
+        return pictures
     for row, numbers in _segments_of(shop, job, sorted(by_frame)):
         with shop.source(job) as source:
             reader = decode.frames(source, plan_of(row), numbers, video_info_of(job), shop.limits)
@@ -264,20 +276,26 @@ def _add(
     """Writes the decided tracks with their events. ``pictures`` proves that theirs are stored."""
     prefix = evidence_prefix(shop.settings.s3_video_prefix, job.id)
     tracks: list[vision.Plate | vision.UnreadTrack] = [*merged.plates, *merged.unread]
-    assert pictures.keys() >= {track.track_id for track in tracks}
+    kept = shop.settings.keeps_pictures
+    assert not kept or pictures.keys() >= {track.track_id for track in tracks}
     for plate in merged.plates:
+        words = plate_text.kept(shop.settings.plate_hash_key, plate.text)
+        details = wire.plate_json(plate)
+        if shop.settings.plates_are_hashed:
+            # They would give the text away.
+            details |= {"text": words, "candidates": [], "characters": []}
         row = Plate(
             id=plate_id(job.id, plate.track_id),
             job_id=job.id,
             track_id=plate.track_id,
-            text=plate.text,
-            read_text=plate.text,
+            text=words,
+            read_text=words,
             first_frame=plate.first_seen.frame,
             confidence=plate.confidence,
-            details=wire.plate_json(plate),
+            details=details,
             path=wire.path_json(plate.path),
-            crop_key=f"{prefix}{plate.track_id}-crop.jpg",
-            frame_key=f"{prefix}{plate.track_id}-frame.jpg",
+            crop_key=f"{prefix}{plate.track_id}-crop.jpg" if kept else "",
+            frame_key=f"{prefix}{plate.track_id}-frame.jpg" if kept else "",
         )
         session.add(row)
         session.flush()
@@ -289,7 +307,7 @@ def _add(
             "track_id": unread.track_id,
             "details": {k: v for k, v in wire.unread_json(unread).items() if k != "track_id"},
             "path": wire.path_json(unread.path),
-            "crop_key": f"{prefix}{unread.track_id}-crop.jpg",
+            "crop_key": f"{prefix}{unread.track_id}-crop.jpg" if kept else "",
         }
         session.execute(insert(UnreadTrack).values(**values).on_conflict_do_nothing())
         job.unread_found += 1

@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import MIB, Settings
 from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, Removal
-from detect_api.jobs import queue, states
+from detect_api.jobs import queue, receipts, states
 from detect_api.storage.base import ObjectStore
 from detect_api.storage.multipart import OpenUpload, StoredPart, UploadGone
 from detect_api.storage.s3_multipart import multipart_of
@@ -115,27 +115,18 @@ def expire(
     return True
 
 
-def note_removal(session: Session, job: Job) -> None:
+def note_removal(session: Session, job: Job, receipt_id: uuid.UUID | None = None) -> None:
     """Writes down that the parts of an upload, and its object if it appears, have to go."""
     assert job.object_key is not None
     session.add(
         Removal(
             prefix=job.object_key,
             multipart_id=job.multipart_id,
+            receipt_id=receipt_id,
             keep_until=func.now() + REMOVAL_GRACE,
         )
     )
     job.multipart_id = None
-
-
-def carry_out(store: ObjectStore, removal: Removal) -> None:
-    """Does a removal; doing it again is harmless. Raises StorageError."""
-    if removal.multipart_id is not None:
-        store.abort(removal.prefix, removal.multipart_id)
-    if removal.prefix.endswith("/"):
-        store.delete_prefix(removal.prefix)
-    else:
-        store.delete(removal.prefix)
 
 
 def carry_out_now(sessions: SessionFactory, store: ObjectStore, prefix: str) -> None:
@@ -147,17 +138,9 @@ def carry_out_now(sessions: SessionFactory, store: ObjectStore, prefix: str) -> 
         removals = session.scalars(select(Removal).where(Removal.prefix == prefix)).all()
     try:
         for removal in removals:
-            carry_out(store, removal)
+            receipts.carry_out(sessions, store, removal)
     except StorageError as error:
         log.warning("removal_postponed", detail=error.detail)
-        return
-    with sessions.begin() as session:
-        session.execute(
-            delete(Removal).where(
-                Removal.id.in_([removal.id for removal in removals]),
-                Removal.keep_until <= func.now(),
-            )
-        )
 
 
 def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:

@@ -25,7 +25,10 @@ CONTROL = "control"
 CHANNEL = "detect_api_jobs"
 """NOTIFY channel; the payload is the id of a job that changed."""
 
-PLAN, SEGMENT, MERGE = "plan", "segment", "merge"
+REDACTIONS = "redactions"
+"""Copies of videos without plates: long work that gives way to reading."""
+
+PLAN, SEGMENT, MERGE, REDACT = "plan", "segment", "merge", "redact"
 
 _IMAGE_PRIORITY, _MERGE_PRIORITY = 20, 10
 
@@ -114,6 +117,32 @@ def defer_merge(session: Session, job_id: uuid.UUID, attempt: int, *, image: boo
             )
     except AlreadyEnqueued:
         return
+
+
+def defer_redaction(session: Session, job_id: uuid.UUID, export_id: uuid.UUID) -> None:
+    """Queues the making of a copy of the job's video without plates."""
+    _defer(
+        session,
+        REDACT,
+        queue=REDACTIONS,
+        lock=f"redact:{job_id}",
+        job_id=str(job_id),
+        export_id=str(export_id),
+    )
+
+
+def reading_goes_on(session: Session) -> bool:
+    """Whether a segment waits for a worker, or is being read by one."""
+    return (
+        session.scalar(
+            text(
+                "SELECT 1 FROM procrastinate_jobs "
+                "WHERE status IN ('todo', 'doing') AND queue_name = :queue LIMIT 1"
+            ),
+            {"queue": SEGMENTS},
+        )
+        is not None
+    )
 
 
 def notify(session: Session, job_id: uuid.UUID) -> None:

@@ -16,11 +16,29 @@ from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
+from detect_api.core.config import Settings
 from detect_api.core.errors import StorageError
 from detect_api.core.worker_metrics import WorkerMetrics
 from detect_api.db.session import SessionFactory
-from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal, TusUpload
-from detect_api.jobs import multipart, outbox, queue, states
+from detect_api.db.tables import (
+    ApiKey,
+    AuditEntry,
+    IdempotencyKey,
+    Job,
+    Lease,
+    Removal,
+    TusUpload,
+)
+from detect_api.jobs import (
+    forgetting,
+    multipart,
+    outbox,
+    queue,
+    receipts,
+    redaction,
+    retention,
+    states,
+)
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.reconcile import reconcile
@@ -111,8 +129,12 @@ def sweep(shop: Workshop) -> bool:
     _expire(shop.sessions, shop.store, limit)
     multipart.abort_ended(shop.sessions, shop.store)
     multipart.abort_orphans(shop.sessions, shop.store, shop.settings)
+    retention.sweep_retention(shop.sessions, shop.settings)
+    forgetting.go_on(shop.sessions)
+    redaction.requeue_lost(shop.sessions)
     _remove(shop)
-    _forget(shop.sessions, shop.settings.webhook_retention_days)
+    receipts.finish_receipts(shop.sessions, shop.settings)
+    _forget(shop.sessions, shop.settings)
     give_lease_back(shop.sessions, lease)
     return True
 
@@ -245,9 +267,10 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
 def _remove(shop: Workshop) -> None:
     """Removes objects whose rows are gone, and videos that were to go after processing."""
     with shop.sessions() as session:
-        # What is to be kept until a moment is done again once that moment has passed.
-        asked = session.scalar(select(func.now()))
-        removals = session.scalars(select(Removal).order_by(Removal.id).limit(_LIMIT)).all()
+        # Those that wait for late writers must not keep the others from being done.
+        removals = session.scalars(
+            select(Removal).order_by(Removal.tried_at.nulls_first(), Removal.id).limit(_LIMIT)
+        ).all()
         leftover = session.scalars(
             select(Job.id)
             .where(
@@ -260,10 +283,7 @@ def _remove(shop: Workshop) -> None:
         ).all()
     try:
         for removal in removals:
-            multipart.carry_out(shop.store, removal)
-            with shop.sessions.begin() as session:
-                over = Removal.keep_until < asked
-                session.execute(delete(Removal).where(Removal.id == removal.id, over))
+            receipts.carry_out(shop.sessions, shop.store, removal)
         for job_id in leftover:
             remove_if_asked(shop, job_id)
             with shop.sessions.begin() as session:
@@ -272,11 +292,27 @@ def _remove(shop: Workshop) -> None:
         log.warning("removal_postponed", detail=error.detail)
 
 
-def _forget(sessions: SessionFactory, webhook_days: int) -> None:
+def _forget(sessions: SessionFactory, settings: Settings) -> None:
     with sessions.begin() as session:
         session.execute(
             delete(IdempotencyKey).where(
                 IdempotencyKey.created_at < func.now() - timedelta(hours=IDEMPOTENCY_HOURS)
             )
         )
-        outbox.forget(session, webhook_days)
+        outbox.forget(session, settings.webhook_retention_days)
+        days = settings.audit_retention_days
+        session.execute(
+            delete(AuditEntry)
+            .where(AuditEntry.at < func.now() - func.make_interval(0, 0, 0, days))
+            .execution_options(synchronize_session=False)
+        )
+        ended = func.now() - func.make_interval(0, 0, 0, 1)
+        # Keys stay, so that the audit log can name them; sessions and tokens go.
+        session.execute(
+            delete(ApiKey)
+            .where(
+                ApiKey.parent_id.is_not(None),
+                or_(ApiKey.expires_at < ended, ApiKey.revoked_at < ended),
+            )
+            .execution_options(synchronize_session=False)
+        )

@@ -23,7 +23,7 @@ from detect_api.core import tracing
 from detect_api.core.errors import DetectApiError, ObjectChanged, ObjectMissing, VideoError
 from detect_api.core.worker_metrics import Outcome
 from detect_api.db.session import KEEPALIVE
-from detect_api.jobs import queue, states
+from detect_api.jobs import queue, redaction, states
 from detect_api.jobs.merge import merge
 from detect_api.jobs.plan import plan
 from detect_api.jobs.progress import Interrupted
@@ -57,7 +57,7 @@ class TryAgain(BaseRetryStrategy):
 
 
 def register(app: App, shop: Workshop) -> None:
-    """Makes the three tasks known to the worker's app."""
+    """Makes the tasks known to the worker's app."""
 
     @app.task(name=queue.PLAN, queue=queue.CONTROL, pass_context=True, retry=TryAgain())
     def _plan(context: JobContext, job_id: str, attempt: int) -> None:
@@ -73,6 +73,49 @@ def register(app: App, shop: Workshop) -> None:
     @app.task(name=queue.MERGE, queue=queue.CONTROL, pass_context=True, retry=TryAgain())
     def _merge(context: JobContext, job_id: str, attempt: int) -> None:
         _run(shop, context, job_id, attempt, merge)
+
+    @app.task(name=queue.REDACT, queue=queue.REDACTIONS, pass_context=True, retry=TryAgain())
+    def _redact(context: JobContext, job_id: str, export_id: str) -> None:
+        with (
+            structlog.contextvars.bound_contextvars(job_id=job_id, task=queue.REDACT),
+            shop.metrics.task(queue.REDACT) as outcome,
+        ):
+            _make_copy(shop, context, uuid.UUID(job_id), uuid.UUID(export_id), outcome)
+
+
+def _make_copy(
+    shop: Workshop,
+    context: JobContext,
+    job: uuid.UUID,
+    export_id: uuid.UUID,
+    outcome: Outcome,
+) -> None:
+    def failed(code: str, detail: str) -> None:
+        redaction.fail(shop.sessions, job, export_id, code, detail)
+        outcome.word = "failed"
+
+    if context.job.attempts >= MAX_TRIES:
+        failed("task_died", "The worker died each time it tried this video.")
+        return
+    try:
+        redaction.redact(shop, job, export_id)
+        outcome.word = "done"
+    except states.Superseded:
+        log.info("task_void")
+        outcome.word = "void"
+    except (VideoError, ObjectMissing, ObjectChanged) as error:
+        log.warning("redaction_failed", code=error.code, detail=error.detail)
+        failed(error.code, error.detail)
+    except Interrupted:
+        outcome.word = "interrupted"
+        raise
+    except Exception as error:
+        if context.job.attempts + 1 >= MAX_TRIES:
+            failed(
+                "internal_error",
+                f"An internal error ended the work ({type(error).__name__}); see the log.",
+            )
+        raise
 
 
 def _run(

@@ -10,6 +10,9 @@ from detect_api.db.tables import Job, Plate, UnreadTrack
 from detect_api.jobs import status as states
 from detect_api.webhooks.target import origin_of
 
+REDACTED_TYPE = "video/webm"
+"""What a copy without plates is."""
+
 
 def rfc3339(moment: datetime | None) -> str | None:
     """A time in UTC as RFC 3339, in milliseconds."""
@@ -156,3 +159,8 @@ def result_view(job: Job, plates: list[Plate], unread: list[UnreadTrack]) -> dic
 def evidence_prefix(video_prefix: str, job_id: uuid.UUID) -> str:
     """Where a job's pictures lie in storage."""
     return f"{video_prefix}evidence/{job_id}/"
+
+
+def redacted_prefix(video_prefix: str, job_id: uuid.UUID) -> str:
+    """Where the copy of a job's video without plates lies in storage."""
+    return f"{video_prefix}redacted/{job_id}/"

@@ -1,8 +1,8 @@
 """A worker process: takes tasks from the queue until it is told to stop.
 
 One lane runs segments, one at a time; another runs the short tasks, so that plates of a finished
-segment appear while the next one is read. Beside them the process sweeps and sends webhooks. Run as
-``python -m detect_api.jobs.worker``.
+segment appear while the next one is read; a third makes redacted copies of videos. Beside
+them the process sweeps and sends webhooks. Run as ``python -m detect_api.jobs.worker``.
 
 Whatever shakes the queue's own bookkeeping (the database restarts in the middle of a task, say)
 ends the process: the supervisor starts a new one, and the sweep hands its tasks on. That is one
@@ -43,6 +43,8 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 2.0
 POLL_SECONDS = 2.0
 DRAIN_SECONDS = 20.0
+
+_LANES = (queue.SEGMENTS, queue.CONTROL, queue.REDACTIONS)
 
 
 async def run(settings: Settings) -> int:
@@ -89,7 +91,7 @@ async def run(settings: Settings) -> int:
         )
     threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
     async with app.open_async():
-        lanes = [asyncio.create_task(_lane(app, name)) for name in (queue.SEGMENTS, queue.CONTROL)]
+        lanes = [asyncio.create_task(_lane(app, name)) for name in _LANES]
         others = [
             asyncio.create_task(_sweep_for_ever(shop)),
             asyncio.create_task(Deliverer(sessions, Sender.from_settings(settings)).run()),

@@ -19,6 +19,7 @@ from detect_api.vision.decode import DecodeLimits
 from detect_api.vision.pipeline import Engine
 from detect_api.vision.types import (
     AnyFrame,
+    Box,
     Image,
     Observation,
     Parameters,
@@ -39,6 +40,10 @@ class SharedEngine(Engine):
     def find(self, frame: AnyFrame, *, still: bool = False) -> list[tuple[Observation, Image]]:
         with self.turn:
             return super().find(frame, still=still)
+
+    def suspect(self, frame: AnyFrame) -> list[Box]:
+        with self.turn:
+            return super().suspect(frame)
 
     def read(
         self, crops: Sequence[Image], *, region: str | None = None, still: bool = False

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from detect_api.core import owner
 from detect_api.core.errors import Unprocessable
 from detect_api.db.tables import IdempotencyKey
 
@@ -30,6 +31,7 @@ def first_answer(session: Session, route: str, key: str | None, body: str) -> An
     """
     if key is None:
         return None
+    route = _of_owner(route)
     session.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
         {"name": f"{route} {key}"},
@@ -54,6 +56,13 @@ def once(
         return known
     answer = create()
     if key is not None:
-        session.add(IdempotencyKey(route=route, key=key, fingerprint=body, response=answer))
+        mine = _of_owner(route)
+        session.add(IdempotencyKey(route=mine, key=key, fingerprint=body, response=answer))
         session.flush()
     return answer
+
+
+def _of_owner(route: str) -> str:
+    """The route as one owner's: what another one was answered is not for this one."""
+    who = owner.current()
+    return route if who is None else f"{who.scope}:{route}"

@@ -7,16 +7,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, literal, or_, select, tuple_
+from sqlalchemy import delete, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, NotFound, StorageError
 from detect_api.db.session import SessionFactory
-from detect_api.db.tables import Event, Job, Plate, Removal, Segment, UnreadTrack
-from detect_api.jobs import multipart, queue, states
+from detect_api.db.tables import (
+    Event,
+    Job,
+    Plate,
+    Redaction,
+    Removal,
+    Segment,
+    UnreadTrack,
+    WebhookDelivery,
+)
+from detect_api.jobs import multipart, queue, receipts, states
 from detect_api.jobs.arrivals import look_for_upload
-from detect_api.jobs.views import evidence_prefix, job_view
+from detect_api.jobs.views import evidence_prefix, job_view, redacted_prefix
 from detect_api.services.paging import Page, decode_cursor, encode_cursor
 from detect_api.storage.base import ObjectStore
 
@@ -132,6 +141,8 @@ def retry(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
         raise Conflict(
             "The video of this job never arrived: upload it again.", code="video_missing"
         )
+    if job.video_deleted_at is not None:
+        raise Conflict("The video of this job was deleted: upload it again.", code="video_missing")
     for table in (Segment, Plate, UnreadTrack, Event):
         session.execute(delete(table).where(table.job_id == job.id))
     job.attempt += 1
@@ -142,6 +153,7 @@ def retry(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
     job.error_code = job.error_detail = None
     job.video = job.merge_state = job.planned_segments = None
     job.problems = []
+    job.pictures_deleted_at = job.plates_deleted_at = None
     job.merged_segments = job.frames_total = job.frames_done = 0
     job.detections = job.frames_with_detections = job.plates_found = job.unread_found = 0
     job.updated_at = func.now()
@@ -156,21 +168,36 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
     """Deletes a job with all that belongs to it, and says what that was.
 
     Rows go at once; objects are written down for removal in the same transaction, so that
-    nothing is forgotten. A video that another job still names stays. Raises NotFound.
+    nothing is forgotten, with a receipt that is finished when all is gone. A video that another
+    job still names stays. Raises NotFound.
     """
     uploads = select(Job.id).where(Job.processing_job_id == job_id).with_for_update()
-    session.scalars(uploads.order_by(Job.id)).all()
+    upload_ids = session.scalars(uploads.order_by(Job.id)).all()
     job = session.get(Job, job_id, with_for_update=True)
     if job is None:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
-    plates = session.scalar(select(func.count()).where(Plate.job_id == job_id)) or 0
-    unread = session.scalar(select(func.count()).where(UnreadTrack.job_id == job_id)) or 0
+    rows = {
+        name: session.scalar(select(func.count()).where(table.job_id.in_((job_id, *upload_ids))))
+        or 0
+        for name, table in _COUNTED.items()
+    }
+    subject = {"job_id": str(job_id), "video": job.object_key, "reason": "DELETE /jobs/{job_id}"}
+    receipt = receipts.open_receipt(
+        session, receipts.JOB, subject, {"jobs": 1 + len(upload_ids), **rows}
+    )
     objects: list[str] = []
     if job.type != "upload":
-        # A worker may be writing pictures at this moment: look again for a while.
-        prefix = evidence_prefix(settings.s3_video_prefix, job_id)
-        session.add(Removal(prefix=prefix, keep_until=func.now() + _EVIDENCE_GRACE))
-        objects.append(prefix)
+        # A worker may be writing pictures, or a copy, at this moment: look again for a while.
+        prefixes = [evidence_prefix(settings.s3_video_prefix, job_id)]
+        if rows["redactions"]:
+            prefixes.append(redacted_prefix(settings.s3_video_prefix, job_id))
+        for prefix in prefixes:
+            session.add(
+                Removal(
+                    prefix=prefix, receipt_id=receipt.id, keep_until=func.now() + _EVIDENCE_GRACE
+                )
+            )
+            objects.append(prefix)
     shared = session.scalar(
         select(func.count()).where(
             Job.object_key == job.object_key,
@@ -180,28 +207,52 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
     )
     if job.object_key and not shared and job.video_deleted_at is None:
         if multipart.in_parts(job):
-            multipart.note_removal(session, job)
+            multipart.note_removal(session, job, receipt.id)
         else:
-            session.add(Removal(prefix=job.object_key, keep_until=_form_ends(job)))
+            until = _last_appearance(session, job)
+            session.add(
+                Removal(
+                    prefix=job.object_key,
+                    multipart_id=job.multipart_id,
+                    receipt_id=receipt.id,
+                    keep_until=until,
+                )
+            )
         objects.append(job.object_key)
+    elif job.object_key and shared:
+        receipt.subject = {**subject, "video_stays": "another job has the same video"}
     session.execute(delete(Job).where(or_(Job.id == job_id, Job.processing_job_id == job_id)))
     queue.notify(session, job_id)
     return {
         "job_id": str(job_id),
         "deleted": {
-            "plates": plates,
-            "unread_tracks": unread,
+            "plates": rows["plates"],
+            "unread_tracks": rows["unread_tracks"],
             "video": job.object_key if job.object_key in objects else None,
             "pictures": next((name for name in objects if name.endswith("/")), None),
         },
+        "receipt_id": str(receipt.id),
+        "receipt_url": f"/receipts/{receipt.id}",
     }
 
 
-def _form_ends(job: Job) -> ColumnElement[datetime]:
+_COUNTED: dict[str, Any] = {
+    "plates": Plate,
+    "unread_tracks": UnreadTrack,
+    "events": Event,
+    "segments": Segment,
+    "webhook_deliveries": WebhookDelivery,
+    "redactions": Redaction,
+}
+
+
+def _last_appearance(session: Session, job: Job) -> datetime:
     """Until when an object may appear: a form works until it expires, job or no job."""
-    if job.type == "upload" and job.expires_at is not None:
-        return func.greatest(func.now(), literal(job.expires_at) + _EVIDENCE_GRACE)
-    return func.now()
+    now: datetime | None = session.scalar(select(func.now()))
+    assert now is not None
+    if job.type == "upload" and job.expires_at is not None and job.expires_at > now:
+        return job.expires_at + _EVIDENCE_GRACE
+    return now + _EVIDENCE_GRACE if job.status == states.UPLOADING else now
 
 
 _LOOK_AGAIN = timedelta(seconds=1)
@@ -247,6 +298,7 @@ def has_just_arrived(
 
 def remove_objects(sessions: SessionFactory, store: ObjectStore, answer: dict[str, Any]) -> None:
     """Removes now what ``remove`` wrote down; what storage does not let go is left to the sweep."""
-    for name in (answer["deleted"]["video"], answer["deleted"]["pictures"]):
-        if name is not None:
-            multipart.carry_out_now(sessions, store, name)
+    with sessions() as session:
+        removals = receipts.removals_of(session, uuid.UUID(answer["receipt_id"]))
+    for prefix in {removal.prefix for removal in removals}:
+        multipart.carry_out_now(sessions, store, prefix)

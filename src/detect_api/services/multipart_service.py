@@ -16,6 +16,7 @@ from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from detect_api.core import owner
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict
 from detect_api.core.ids import new_id
@@ -83,7 +84,8 @@ class MultipartService:
         InvalidRequest and TooLarge.
         """
         extension = check_video_name(filename, content_type)
-        check_size(file_size, self.settings.max_multipart_size, "MAX_MULTIPART_SIZE")
+        limit = owner.size_limit(self.settings.max_multipart_size)
+        check_size(file_size, limit, "MAX_MULTIPART_SIZE")
         plan = PartPlan.of(file_size)
         now = datetime.now(UTC)
         job_id = new_id()

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import SecretStr
 from sqlalchemy import ColumnElement, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
-from detect_api.core.errors import Conflict, InvalidRequest, NotFound
+from detect_api.core import plate_text
+from detect_api.core.errors import Conflict, Gone, InvalidRequest, NotFound
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, Plate, UnreadTrack
 from detect_api.jobs import states
@@ -50,6 +52,7 @@ def result(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
             "Follow it with GET /jobs/{job_id}.".replace("{job_id}", str(job_id)),
             code="not_finished",
         )
+    refuse_deleted(job)
     plates = session.scalars(
         select(Plate).where(Plate.job_id == job.id).order_by(Plate.first_frame, Plate.track_id)
     ).all()
@@ -59,9 +62,19 @@ def result(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
     return result_view(job, list(plates), list(unread))
 
 
+def refuse_deleted(job: Job) -> None:
+    """Raises Gone if the job's plates were kept for as long as they may be."""
+    if job.plates_deleted_at is not None:
+        raise Gone(
+            "The plates of this job were deleted when RETENTION_PLATE_DAYS were over.",
+            code="plates_deleted",
+        )
+
+
 def plates_page(session: Session, job_id: uuid.UUID, cursor: str | None, limit: int) -> Page:
     """The job's plates so far, in order of their first appearance. Raises NotFound."""
     job = processed_job(session, job_id)
+    refuse_deleted(job)
     order = (Plate.first_frame, Plate.track_id)
     query = select(Plate).where(Plate.job_id == job.id).order_by(*order).limit(limit + 1)
     if cursor is not None:
@@ -120,6 +133,7 @@ def _csv_line(values: tuple[object, ...]) -> str:
 def search(
     session: Session,
     *,
+    hash_key: SecretStr | None,
     pattern: str | None,
     fuzzy: int,
     since: datetime | None,
@@ -131,11 +145,12 @@ def search(
 
     ``?`` stands for one character and ``*`` for any number; without either, the text may stand
     anywhere in the plate. ``fuzzy`` allows that many wrong, missing or extra characters in the
-    whole text. Raises InvalidRequest.
+    whole text. With ``hash_key`` texts are kept as hashes, and only a whole text can be found.
+    Raises InvalidRequest.
     """
     query = select(Plate).order_by(Plate.created_at.desc(), Plate.id.desc()).limit(limit + 1)
     if pattern is not None:
-        query = query.where(*_matches(session, pattern, fuzzy))
+        query = query.where(*_matches(session, pattern, fuzzy, hash_key))
     if since is not None:
         query = query.where(Plate.created_at >= since)
     if until is not None:
@@ -150,13 +165,23 @@ def search(
     )
 
 
-def _matches(session: Session, pattern: str, fuzzy: int) -> list[ColumnElement[bool]]:
-    wanted = re.sub(r"[\s.\-]", "", pattern.upper())
+def _matches(
+    session: Session, pattern: str, fuzzy: int, hash_key: SecretStr | None
+) -> list[ColumnElement[bool]]:
+    wanted = plate_text.normalised(pattern)
     if not re.fullmatch(r"[A-Z0-9?*]{1,32}", wanted):
         raise InvalidRequest(
             "The text may hold letters A to Z, digits, and ? and * as wildcards, at most 32.",
             code="bad_pattern",
         )
+    if hash_key is not None:
+        if fuzzy or "?" in wanted or "*" in wanted:
+            raise InvalidRequest(
+                "Texts are kept as hashes (PLATE_HASH_KEY): ask for one whole text, without "
+                "wildcards and without fuzzy.",
+                code="plates_are_hashed",
+            )
+        return [Plate.text == _hash_of(hash_key, wanted)]
     if "?" in wanted or "*" in wanted:
         if fuzzy:
             raise InvalidRequest(
@@ -178,6 +203,11 @@ def _matches(session: Session, pattern: str, fuzzy: int) -> list[ColumnElement[b
         )
         conditions.insert(0, Plate.text.op("%")(wanted))
     return conditions
+
+
+def _hash_of(hash_key: SecretStr, wanted: str) -> str:
+    """What is kept of a text; what is a hash already stays as it is."""
+    return wanted if plate_text.HASH.fullmatch(wanted) else plate_text.kept(hash_key, wanted)
 
 
 def _least_similarity(wanted: str, fuzzy: int) -> float:
@@ -203,16 +233,21 @@ def plate(session: Session, plate_id: uuid.UUID) -> Plate:
 
 
 def correct(
-    session: Session, plate_id: uuid.UUID, corrected: str, by: str | None
+    session: Session,
+    plate_id: uuid.UUID,
+    corrected: str,
+    by: str | None,
+    *,
+    hash_key: SecretStr | None,
 ) -> dict[str, Any]:
     """Sets a plate's text to what a person read; the machine's reading stays beside it."""
     row = plate(session, plate_id)
-    wanted = re.sub(r"[\s.\-]", "", corrected.upper())
+    wanted = plate_text.normalised(corrected)
     if not re.fullmatch(r"[A-Z0-9]{1,16}", wanted):
         raise InvalidRequest(
             "A plate's text holds 1 to 16 letters A to Z and digits.", code="bad_plate_text"
         )
-    row.text = wanted
+    row.text = plate_text.kept(hash_key, wanted)
     row.corrected_by = by
     row.corrected_at = datetime.now(UTC)
     session.flush()

@@ -16,10 +16,12 @@ from urllib.parse import quote
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from detect_api.core import owner
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, ObjectMissing
 from detect_api.core.ids import VIDEO_TYPES, extension_of, new_id
 from detect_api.core.limits import check_size, megabytes
+from detect_api.db.narrow import EVERYBODYS
 from detect_api.db.tables import Job
 from detect_api.jobs import states
 from detect_api.jobs.arrivals import (
@@ -54,7 +56,7 @@ class S3Service:
     @property
     def max_size(self) -> int:
         """The largest file that a form takes: MAX_FILE_SIZE, or what S3 takes in one POST."""
-        return min(self.settings.max_file_size, LARGEST_FORM)
+        return owner.size_limit(min(self.settings.max_file_size, LARGEST_FORM))
 
     def presign(
         self,
@@ -149,17 +151,35 @@ def uploaded_video(
     prefix, NotFound, InvalidRequest for what is empty or no video, and TooLarge.
     """
     prefix = settings.s3_video_prefix
-    pictures = f"{prefix}evidence/"
-    if not key.startswith(prefix) or key == prefix or key.startswith(pictures) or ".." in key:
+    ours = (f"{prefix}evidence/", f"{prefix}redacted/")
+    if not key.startswith(prefix) or key == prefix or key.startswith(ours) or ".." in key:
         raise Forbidden(f"The s3_key must lie under '{prefix}'; use the one you were given.")
     try:
         found = store.head(key)
     except ObjectMissing:
-        raise NotFound(
-            f"There is no video '{key}' in the bucket: upload it first.", code="video_not_found"
-        ) from None
+        raise _no_video(key) from None
     check_video(found, *limit)
     return found
+
+
+def check_owned(session: Session, key: str) -> None:
+    """Raises NotFound for another tenant's video, as if there were none.
+
+    What lies in the bucket and was not uploaded through the service is the operator's.
+    """
+    who = owner.current()
+    if who is None:
+        return
+    named = select(Job.tenant).where(Job.object_key == key).distinct()
+    tenants = set(session.scalars(named.execution_options(**{EVERYBODYS: True})))
+    if (tenants or {owner.OPERATOR}) != {who.tenant}:
+        raise _no_video(key)
+
+
+def _no_video(key: str) -> NotFound:
+    return NotFound(
+        f"There is no video '{key}' in the bucket: upload it first.", code="video_not_found"
+    )
 
 
 def create_processing(
@@ -249,4 +269,5 @@ def check_video_name(filename: str, content_type: str) -> str:
         raise InvalidRequest(
             f"The content_type must be video/*, not '{content_type}'.", code="not_a_video"
         )
+    owner.check_content_type(content_type)
     return extension

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from detect_api.core import owner
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, Gone, InvalidRequest, NotFound
 from detect_api.core.ids import extension_of
@@ -42,7 +43,7 @@ class NewUpload:
 
 def limit(settings: Settings) -> int:
     """The largest file: what passes through the API is held to MAX_FILE_SIZE in every mode."""
-    return settings.max_file_size
+    return owner.size_limit(settings.max_file_size)
 
 
 def expiry(settings: Settings) -> datetime:
@@ -67,6 +68,7 @@ def create(
     Raises InvalidRequest, TooLarge, and Conflict if the job's id is taken.
     """
     kind = check_type(new.filename, new.content_type, image=False)
+    owner.check_content_type(kind)
     if new.length is not None:
         check_length(settings, new.length)
     now = datetime.now(UTC)

@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy import delete, func, update
 from sqlalchemy.exc import IntegrityError
 
+from detect_api.core import owner
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, InvalidRequest, StorageError
 from detect_api.core.ids import IMAGE_TYPES, VIDEO_TYPES, extension_of
@@ -124,7 +125,8 @@ class Upload:
 
     def write(self, data: bytes | bytearray) -> None:
         """Takes the next bytes. Raises TooLarge at the byte that passes the limit."""
-        check_size(self.received + len(data), self.settings.max_file_size)
+        limit = owner.size_limit(self.settings.max_file_size)
+        check_size(self.received + len(data), limit)
         if self._spool is None:
             folder = self.settings.data_dir / "tmp"
             Path(folder).mkdir(parents=True, exist_ok=True)

@@ -121,6 +121,13 @@ class DirectoryStore:
                     shutil.rmtree(tree)
         return count
 
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys of all objects under a prefix that ends in ``/``."""
+        folder = self._path(prefix.rstrip("/"))
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                yield path.relative_to(self._objects.resolve()).as_posix()
+
     def check(self) -> None:
         if not os.access(self._objects, os.W_OK):
             raise StorageError(f"The folder {self._objects} is not writable.")

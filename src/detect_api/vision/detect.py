@@ -30,6 +30,11 @@ found better, and of several looks the surest gives the corners."""
 LEAST_CONFIDENCE = 0.4
 """Below, what is found is no plate more often than one."""
 
+DOUBTFUL = 0.1
+"""The same where something that is no plate does no harm."""
+
+MOST_SUSPECTS = 500
+
 OVERLAP = 0.45
 """Boxes that share so much of their union (IoU) are one plate."""
 
@@ -94,17 +99,25 @@ class PlateDetector:
     def detect(self, images: Sequence[Image], *, still: bool = False) -> list[list[Detection]]:
         return [self._detect(image, still=still) for image in images]
 
+    def suspect(self, image: Image) -> list[Detection]:
+        """All that may be a plate, however doubtful and however many: for what must not be missed.
+
+        The picture is a frame of a video, in its size for this.
+        """
+        keen = PlateDetector(self._network, side=self._side, least=DOUBTFUL)
+        return keen._detect(image, still=False, most=MOST_SUSPECTS)
+
     def _sides(self, image: Image) -> tuple[int]:
         """A frame of a video comes in its size for this (``lean.detection_size``)."""
         return (max(self._side, min(max(image.shape[:2]), LARGEST)),)
 
-    def _detect(self, image: Image, *, still: bool) -> list[Detection]:
+    def _detect(self, image: Image, *, still: bool, most: int = MAX_DETECTIONS) -> list[Detection]:
         # One picture a run: batches were no faster on one thread, and larger than the caches.
         sides = self._still_sides if still else self._sides(image)
         found = np.concatenate([self._look(image, side, often=not still) for side in sides])
         detections = [_detection(row, image) for row in without_doubles(found)]
         inside = [d for d in detections if d.box.width >= 1 and d.box.height >= 1]
-        return inside[:MAX_DETECTIONS]
+        return inside[:most]
 
     def _look(self, image: Image, side: int, *, often: bool) -> Doubles:
         """What the network sees in the picture at one size; rows as ``decode`` gives them."""

@@ -90,6 +90,16 @@ class Engine:
         fx, fy = frame.width / small.shape[1], frame.height / small.shape[0]
         return [_sighted(frame, _grown(detection, fx, fy)) for detection in detections]
 
+    def suspect(self, frame: AnyFrame) -> list[Box]:
+        """Where in one frame of a video plates may be, however doubtful."""
+        small = _small(frame)
+        if isinstance(self.detector, PlateDetector):
+            found = self.detector.suspect(small)
+        else:
+            (found,) = self.detector.detect([small])
+        fx, fy = frame.width / small.shape[1], frame.height / small.shape[0]
+        return [_grown(detection, fx, fy).box for detection in found]
+
     def read(
         self, crops: Sequence[Image], *, region: str | None = None, still: bool = False
     ) -> list[Reading | None]:

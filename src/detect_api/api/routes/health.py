@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,12 +33,16 @@ async def health() -> Any:
     responses={503: {"model": Readiness, "description": "Some part is missing"}},
     summary="Can requests and jobs be served?",
 )
-def ready(parts: PartsDep) -> Any:
+def ready(request: Request, parts: PartsDep) -> Any:
     states = {
         "database": _database(parts),
         "storage": _storage(parts),
         "workers": _workers(parts),
     }
+    if not getattr(request.state, "insider", True):
+        # Strangers learn whether, and not what and how many.
+        for state in states.values():
+            state["detail"] = "answers" if state["ok"] else "is missing"
     all_there = all(state["ok"] for state in states.values())
     return JSONResponse({"ready": all_there, **states}, 200 if all_there else 503)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy import select
 from sse_starlette.sse import EventSourceResponse
@@ -21,7 +21,8 @@ from detect_api.api.deps import Parts, PartsDep
 from detect_api.api.schemas.base import PlainText, problems
 from detect_api.api.schemas.jobs import Deleted, Job, JobList, Status
 from detect_api.api.schemas.plates import PlateList, Result
-from detect_api.core.errors import Unavailable
+from detect_api.core import owner
+from detect_api.core.errors import NotFound, Unavailable
 from detect_api.db.tables import Event
 from detect_api.db.tables import Job as JobRow
 from detect_api.jobs import multipart, states
@@ -85,8 +86,9 @@ def list_jobs(
 
 @router.get("/{job_id}", response_model=Job, responses=problems(404), summary="Get a job's state")
 async def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
-    kept = parts.broadcast.status
-    body = kept.get(job_id)
+    kept, who = parts.broadcast.status, owner.current()
+    seer = who.scope if who else None
+    body = kept.get(job_id, seer)
     if body is None:
         changes = kept.changes
         view = await run_in_threadpool(
@@ -98,7 +100,7 @@ async def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
         )
         body = json.dumps(view, separators=(",", ":")).encode()
         processing = view.get("processing_job_id")
-        kept.put(job_id, body, changes, uuid.UUID(processing) if processing else None)
+        kept.put(job_id, body, changes, uuid.UUID(processing) if processing else None, seer)
     return Response(body, media_type="application/json")
 
 
@@ -112,6 +114,7 @@ async def get_job(job_id: uuid.UUID, parts: PartsDep) -> Any:
 )
 def events(
     job_id: uuid.UUID,
+    request: Request,
     parts: PartsDep,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> EventSourceResponse:
@@ -120,16 +123,19 @@ def events(
     if parts.metrics.streams._value.get() >= MAX_STREAMS:
         raise Unavailable("Too many event streams are open: poll GET /jobs/{job_id} instead.")
     given = last_event_id or ""
+    secret: str | None = getattr(request.state, "secret", None)
     last = int(given) if re.fullmatch(r"[0-9]{1,18}", given) else 0
-    return EventSourceResponse(_stream(parts, job_id, last), ping=15)
+    return EventSourceResponse(_stream(parts, job_id, last, secret), ping=15)
 
 
-async def _stream(parts: Parts, job_id: uuid.UUID, last: int) -> AsyncIterator[dict[str, str]]:
+async def _stream(
+    parts: Parts, job_id: uuid.UUID, last: int, secret: str | None
+) -> AsyncIterator[dict[str, str]]:
     with parts.metrics.streams.track_inprogress():
         while True:
             followed = await asyncio.to_thread(_followed, parts, job_id)
             with parts.broadcast.follow(*followed) as changed:
-                async for event in _events(parts, job_id, followed, changed, last):
+                async for event in _events(parts, job_id, followed, changed, last, secret):
                     last = int(event.get("id", last))
                     yield event
             if len(followed) > 1 or await asyncio.to_thread(_followed, parts, job_id) == followed:
@@ -143,10 +149,16 @@ async def _events(
     followed: list[uuid.UUID],
     changed: asyncio.Event,
     last: int,
+    secret: str | None,
 ) -> AsyncIterator[dict[str, str]]:
-    """Events after ``last``, until the job has ended, is gone or has got a processing job."""
+    """Events after ``last``, until the job has ended, is gone or has got a processing job.
+
+    A stream ends, too, when the key is revoked that it was opened with.
+    """
     shown = ""
     while True:
+        if secret and await parts.keys.identify(secret) is None:
+            return
         changed.clear()
         view, fresh = await asyncio.to_thread(_look, parts, job_id, last)
         if view is None:
@@ -243,7 +255,7 @@ def delete(job_id: uuid.UUID, parts: PartsDep) -> Any:
 @router.get(
     "/{job_id}/result",
     response_model=Result,
-    responses=problems(404, 409),
+    responses=problems(404, 409, 410),
     summary="Get a job's whole result",
 )
 def result(job_id: uuid.UUID, parts: PartsDep) -> Any:
@@ -254,7 +266,7 @@ def result(job_id: uuid.UUID, parts: PartsDep) -> Any:
 @router.get(
     "/{job_id}/plates",
     response_model=PlateList,
-    responses=problems(400, 404, 422),
+    responses=problems(400, 404, 410, 422),
     summary="List a job's plates, also while it runs",
 )
 def plates(job_id: uuid.UUID, parts: PartsDep, cursor: Cursor = None, limit: Limit = 100) -> Any:
@@ -266,12 +278,12 @@ def plates(job_id: uuid.UUID, parts: PartsDep, cursor: Cursor = None, limit: Lim
 @router.get(
     "/{job_id}/plates.csv",
     response_class=Response,
-    responses={200: {"content": {"text/csv": {}}}, **problems(404)},
+    responses={200: {"content": {"text/csv": {}}}, **problems(404, 410)},
     summary="Export a job's plates as CSV",
 )
 def plates_csv(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
     with parts.sessions() as session:
-        job_service.get(session, job_id)
+        result_service.refuse_deleted(result_service.processed_job(session, job_id))
     lines = result_service.as_csv(result_service.export_rows(parts.sessions, job_id))
     return StreamingResponse(lines, media_type="text/csv", headers=_attachment(job_id, "csv"))
 
@@ -279,12 +291,12 @@ def plates_csv(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
 @router.get(
     "/{job_id}/plates.jsonl",
     response_class=Response,
-    responses={200: {"content": {"application/jsonl": {}}}, **problems(404)},
+    responses={200: {"content": {"application/jsonl": {}}}, **problems(404, 410)},
     summary="Export a job's plates as JSON lines",
 )
 def plates_jsonl(job_id: uuid.UUID, parts: PartsDep) -> StreamingResponse:
     with parts.sessions() as session:
-        job_service.get(session, job_id)
+        result_service.refuse_deleted(result_service.processed_job(session, job_id))
     lines = result_service.as_jsonl(result_service.export_rows(parts.sessions, job_id))
     return StreamingResponse(
         lines, media_type="application/jsonl", headers=_attachment(job_id, "jsonl")
@@ -306,7 +318,12 @@ def unread_picture(
 
 
 def picture(parts: Parts, key: str) -> Response:
-    """A JPEG from storage."""
+    """A JPEG from storage. Raises NotFound if it was not kept, StorageError."""
+    if not key:
+        raise NotFound(
+            "Pictures of plates are not kept where texts are hashed (PLATE_HASH_KEY).",
+            code="picture_not_kept",
+        )
     found = parts.store.head(key)
     body = parts.store.read_range(key, 0, found.size, found.etag)
     return Response(

@@ -6,10 +6,10 @@ import asyncio
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from detect_api.api.deps import IdempotencyKey, Parts, PartsDep, may_upload
+from detect_api.api.deps import IdempotencyKey, Parts, PartsDep
 from detect_api.api.receive import FormUpload
 from detect_api.api.routes.jobs import Cursor, Limit, Since, Until, picture
 from detect_api.api.schemas.base import Request as Body
@@ -58,6 +58,7 @@ def search(
     with parts.sessions() as session:
         page = result_service.search(
             session,
+            hash_key=parts.settings.plate_hash_key,
             pattern=text,
             fuzzy=fuzzy,
             since=since,
@@ -84,7 +85,9 @@ def get_plate(plate_id: uuid.UUID, parts: PartsDep) -> Any:
 )
 def correct(plate_id: uuid.UUID, body: PlateCorrection, parts: PartsDep) -> Any:
     with parts.sessions.begin() as session:
-        return JSONResponse(result_service.correct(session, plate_id, body.text, body.by))
+        hash_key = parts.settings.plate_hash_key
+        answer = result_service.correct(session, plate_id, body.text, body.by, hash_key=hash_key)
+        return JSONResponse(answer)
 
 
 JPEG: dict[int | str, dict[str, Any]] = {
@@ -120,7 +123,6 @@ def frame(plate_id: uuid.UUID, parts: PartsDep) -> Response:
 @router.post(
     "/detect/upload",
     response_model=Result,
-    dependencies=[Depends(may_upload)],
     responses=problems(400, 408, 409, 413, 422, 503),
     openapi_extra=IMAGE_FORM,
     summary="Read the plates in one still image",

@@ -55,10 +55,10 @@ def video(
     if parts.links is not None:
         url = parts.links.sign(stored.found.key, stored.content_type, head=head)
         return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
-    return _bytes(parts, request, stored, wanted, if_range, head=head)
+    return send(parts, request, stored, wanted, if_range, head=head)
 
 
-def _bytes(
+def send(
     parts: Parts,
     request: Request,
     stored: StoredVideo,
@@ -67,6 +67,7 @@ def _bytes(
     *,
     head: bool,
 ) -> Response:
+    """A video's bytes, those that Range asks for."""
     found = stored.found
     etag = f'"{found.etag.strip(chr(34))}"'
     headers = {

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from detect_api.api import tus_protocol as tus
-from detect_api.api.deps import IdempotencyKey, Parts, PartsDep, may_upload
+from detect_api.api.deps import IdempotencyKey, Parts, PartsDep
 from detect_api.api.schemas.base import problems
 from detect_api.api.tus_receive import TusBody, drain, holding
 from detect_api.core.errors import DetectApiError, Locked, StorageError, WrongMediaType
@@ -38,7 +38,7 @@ async def speaks_tus(
     tus.require_version(tus_resumable)
 
 
-CHECKED = [Depends(speaks_tus), Depends(may_upload)]
+CHECKED = [Depends(speaks_tus)]
 """What is asked before the first byte of a body is read."""
 
 _BODY = {

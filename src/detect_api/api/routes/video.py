@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 
-from detect_api.api.deps import IdempotencyKey, PartsDep, may_upload
+from detect_api.api.deps import IdempotencyKey, PartsDep
 from detect_api.api.receive import FormUpload
 from detect_api.api.schemas.base import problems
 from detect_api.api.schemas.video import (
@@ -81,6 +81,7 @@ def process_s3(
     parameters = body.model_dump(exclude={"s3_key"})
     named = body.model_fields_set - {"s3_key"}
     with parts.sessions.begin() as session:
+        s3_service.check_owned(session, body.s3_key)
         # The answer to a repeated request must not depend on what became of the video since.
         known = idempotency.first_answer(session, route, idempotency_key, print_)
         if known is None:
@@ -106,7 +107,6 @@ def process_s3(
 @router.post(
     "/upload/async",
     response_model=JobCreated,
-    dependencies=[Depends(may_upload)],
     responses=problems(400, 408, 409, 413, 422, 503),
     openapi_extra=UPLOAD_FORM,
     summary="Upload a video through the API and process it",

@@ -98,10 +98,13 @@ class JobList(Response):
 
 
 class Deleted(Response):
-    """What a deletion covered. Objects are removed at once or, if storage is down, later."""
+    """What a deletion covered. Objects are removed at once or, if storage is down, later; the
+    receipt is finished when all is gone."""
 
     job_id: str
     deleted: dict[str, Any]
+    receipt_id: str
+    receipt_url: str
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -113,6 +116,8 @@ class Deleted(Response):
                     "video": "videos/20250113_143022_550e8400.mp4",
                     "pictures": f"videos/evidence/{JOB}/",
                 },
+                "receipt_id": "0c5de6a2-51a4-4f4e-9d4b-7b1d6c2f9a10",
+                "receipt_url": "/receipts/0c5de6a2-51a4-4f4e-9d4b-7b1d6c2f9a10",
             }
         }
     )
