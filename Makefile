@@ -1,4 +1,4 @@
-# Words: demo serve web test lint fix bench peers accuracy docs clean lock, and train-* for the models
+# Words: demo serve web test chaos lint audit fix bench peers accuracy docs clean lock, and train-* for the models
 # (training/README.md). Each installs what it needs.
 SHELL := /bin/bash
 VENV := .venv
@@ -20,7 +20,7 @@ TRAIN_STAMP := $(TRAIN)/.installed
 MODELS := src/detect_api/vision/models
 TRAIN_WORK ?= training/work
 
-.PHONY: help demo serve web web-check test lint fix bench peers accuracy docs clean lock \
+.PHONY: help demo serve web web-check test chaos lint audit fix bench peers accuracy docs clean lock \
 	train-env train-fonts train-detector train-reader train-export
 .DEFAULT_GOAL := help
 
@@ -29,6 +29,8 @@ help:
 	@echo "make serve               run the service on port 8000"
 	@echo "make web                 build the page out of web/ (needs Node.js 20 or newer)"
 	@echo "make test                all checks and tests (some of them: ARGS='tests/unit -k form')"
+	@echo "make chaos               200 rounds of uploads and faults at random (ARGS='--rounds 20 --seed 7')"
+	@echo "make audit               the code, the dependencies and the files: weak spots and secrets"
 	@echo "make lint | fix          checks only | mend what can be mended"
 	@echo "make bench               speed and memory, each beside its floor"
 	@echo "make accuracy            accuracy beside other readers, into docs/ACCURACY.md"
@@ -67,11 +69,18 @@ test: lint
 	@$(BIN)/python -m tests.page.tools
 	$(BIN)/python -m pytest $(ARGS)
 
+chaos: $(STAMP)
+	@exec $(BIN)/python -m tests.fault.chaos $(ARGS)
+
 lint: $(STAMP) web-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/bandit --quiet --recursive src --severity-level medium 2>/dev/null
+
+audit: $(STAMP)
+	@$(BIN)/python -m tests.audit
 
 fix: $(STAMP)
 	$(BIN)/ruff check --fix .

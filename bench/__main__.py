@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import api, multipart, processing, requeue, scale, transfer, tus, vision
+from bench import api, load, multipart, processing, requeue, scale, transfer, tus, vision
 from bench.report import Report, say
 from detect_api.core.config import Settings
 from detect_api.local.stack import Stack
@@ -20,11 +20,12 @@ PARTS = {
     "vision": vision.measure,
 }
 WHEN_NAMED = {
+    "load": load.measure,
     "multipart": multipart.measure,
     "requeue": requeue.measure,
     "scale": scale.measure,
 }
-"""What takes too much disk or time to be run without being asked for."""
+"""What takes too much disk, time or connections to be run without being asked for."""
 
 
 def main() -> None:

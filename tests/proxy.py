@@ -122,6 +122,7 @@ class CuttingProxy:
         carried = 0
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._let_through()
                 if forth:
                     data = self._damage(data, carried)
                     self.received += len(data)
@@ -135,6 +136,9 @@ class CuttingProxy:
                     time.sleep(self.pause)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
+
+    def _let_through(self) -> None:
+        """Returns when bytes may pass."""
 
     def _cut(self, carried: int) -> bool:
         with self._lock:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import structlog
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import MIB, Settings
@@ -87,7 +87,11 @@ def look_at_parts(sessions: SessionFactory, store: ObjectStore, job: Job) -> boo
 
 
 def expire(
-    session: Session, job_id: uuid.UUID, message: str, *, before: datetime | None = None
+    session: Session,
+    job_id: uuid.UUID,
+    message: str,
+    *,
+    before: ColumnElement[datetime] | None = None,
 ) -> bool:
     """Ends an upload, if ``before`` is given only one whose time was over then.
 

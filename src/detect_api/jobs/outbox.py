@@ -69,7 +69,7 @@ def forget(session: Session, days: int) -> None:
         select(WebhookDelivery.id)
         .where(
             WebhookDelivery.status.in_((DELIVERED, FAILED)),
-            WebhookDelivery.finished_at < datetime.now(UTC) - timedelta(days=days),
+            WebhookDelivery.finished_at < func.now() - timedelta(days=days),
         )
         .limit(_FORGET_AT_ONCE)
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
@@ -181,7 +181,7 @@ def finish(sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID) -> N
         pending.updated_at = func.now()
         session.execute(delete(TusPart).where(TusPart.job_id == job_id))
         prefix = piece_prefix(row.object_key, job_id)
-        session.add(Removal(prefix=prefix, keep_until=datetime.now(UTC)))
+        session.add(Removal(prefix=prefix, keep_until=func.now()))
         session.flush()
         queue.defer_plan(session, job_id, pending.attempt)
         queue.notify(session, job_id)

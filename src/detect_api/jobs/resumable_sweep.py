@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import delete, func, select, update
@@ -141,4 +141,4 @@ def drop(sessions: SessionFactory, store: ObjectStore, job_id: uuid.UUID) -> Non
     store.delete_prefix(prefix)
     with sessions.begin() as session:
         session.execute(delete(TusUpload).where(TusUpload.job_id == job_id))
-        session.add(Removal(prefix=prefix, keep_until=datetime.now(UTC) + _LATE_WRITERS))
+        session.add(Removal(prefix=prefix, keep_until=func.now() + _LATE_WRITERS))

@@ -2,12 +2,13 @@
 
 Every worker sweeps every few seconds; a lease lets one of them do it at a time, and runs out
 should that one freeze. Each step finds its work by a query, so that a sweep that dies is simply
-done again, and two at once do no harm.
+done again, and two at once do no harm. Every deadline is compared by the database's clock: that of
+a worker's machine may be wrong.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 import structlog
@@ -70,7 +71,15 @@ _STALLED = text("""
 
 _REQUEUE = text("SELECT procrastinate_retry_job_v2(:id, now(), NULL, NULL, NULL)")
 
-_GIVE_UP = text("SELECT procrastinate_finish_job_v1(:id, 'failed', false)")
+_GIVE_UP = text("SELECT procrastinate_finish_job_v1(:id, 'failed', true)")
+
+_LATEST_RETRY_SECONDS = 30
+"""No task waits longer between tries; one that would was put off by a clock that is fast."""
+
+_PUT_OFF = text("""
+    UPDATE procrastinate_jobs SET scheduled_at = now()
+     WHERE status = 'todo' AND scheduled_at > now() + make_interval(secs => :seconds)
+""")
 
 _LOST_PLANS = text("""
     SELECT id, attempt, type, edition FROM jobs
@@ -110,7 +119,8 @@ def sweep(shop: Workshop) -> bool:
 
     Storage that cannot be reached only postpones what needs it.
     """
-    if not _take_lease(shop.sessions):
+    lease = take_lease(shop.sessions)
+    if lease is None:
         return False
     _requeue(shop.sessions, shop.metrics)
     shop.metrics.swept.labels("job of a gone version").inc(
@@ -129,22 +139,28 @@ def sweep(shop: Workshop) -> bool:
     _remove(shop)
     receipts.finish_receipts(shop.sessions, shop.settings)
     _forget(shop.sessions, shop.settings)
-    with shop.sessions.begin() as session:
-        session.execute(delete(Lease).where(Lease.name == _LEASE))
+    give_lease_back(shop.sessions, lease)
     return True
 
 
-def _take_lease(sessions: SessionFactory) -> bool:
+def take_lease(sessions: SessionFactory) -> datetime | None:
+    """The lease to sweep, known by when it runs out; None while another worker has it."""
     with sessions.begin() as session:
-        taken = session.execute(
+        taken: datetime | None = session.scalar(
             text(
                 "INSERT INTO leases (name, until) VALUES (:name, now() + :time) "
                 "ON CONFLICT (name) DO UPDATE SET until = excluded.until "
-                "WHERE leases.until < now() RETURNING name"
+                "WHERE leases.until < now() RETURNING until"
             ),
             {"name": _LEASE, "time": timedelta(seconds=LEASE_SECONDS)},
-        ).first()
-    return taken is not None
+        )
+    return taken
+
+
+def give_lease_back(sessions: SessionFactory, lease: datetime) -> None:
+    """Lets others sweep; changes nothing if the lease ran out and is another one's by now."""
+    with sessions.begin() as session:
+        session.execute(delete(Lease).where(Lease.name == _LEASE, Lease.until == lease))
 
 
 def _requeue(sessions: SessionFactory, metrics: WorkerMetrics) -> None:
@@ -161,6 +177,7 @@ def _requeue(sessions: SessionFactory, metrics: WorkerMetrics) -> None:
             metrics.swept.labels("dead worker's task").inc()
             log.warning("task_requeued", queue_id=queue_id)
     with sessions.begin() as session:
+        session.execute(_PUT_OFF, {"seconds": _LATEST_RETRY_SECONDS})
         limit = {"limit": _LIMIT}
         for row in session.execute(_LOST_PLANS, limit).all():
             metrics.swept.labels("lost task").inc()
@@ -197,7 +214,7 @@ def _give_to_another(session: Session, queue_id: int) -> None:
 
 def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
     """Fails uploads whose API process died, and drops the parts they left."""
-    silent = datetime.now(UTC) - timedelta(seconds=UPLOAD_SILENCE_SECONDS)
+    silent = func.now() - timedelta(seconds=UPLOAD_SILENCE_SECONDS)
     with sessions() as session:
         broken = session.scalars(
             select(Job)
@@ -234,7 +251,7 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
 
     Signing parts moves an upload's time on: it is looked at again in the statement that ends it.
     """
-    before = datetime.now(UTC) - timedelta(seconds=60)
+    before = func.now() - timedelta(seconds=60)
     with sessions() as session:
         late = session.scalars(
             select(Job)
@@ -286,7 +303,7 @@ def _forget(sessions: SessionFactory, settings: Settings) -> None:
     with sessions.begin() as session:
         session.execute(
             delete(IdempotencyKey).where(
-                IdempotencyKey.created_at < datetime.now(UTC) - timedelta(hours=IDEMPOTENCY_HOURS)
+                IdempotencyKey.created_at < func.now() - timedelta(hours=IDEMPOTENCY_HOURS)
             )
         )
         outbox.forget(session, settings.webhook_retention_days)

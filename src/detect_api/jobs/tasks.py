@@ -39,6 +39,9 @@ CONNECTION_OPTIONS = "-c statement_timeout=30000 -c plan_cache_mode=force_custom
 """A plan for every queue is a bad one for each: to find that one is empty, PostgreSQL then looks
 through all tasks of the others. Measured by ``python -m bench scale``."""
 
+CRASHES = 3
+"""How often a decoder may die before its video is to blame: memory of others may have killed it."""
+
 _LONGEST_WAIT_SECONDS = 20.0
 
 
@@ -161,7 +164,7 @@ def _work(
         outcome.word = "failed"
         return
     try:
-        work(shop, job, attempt)
+        _unless_decoders_die(work, shop, job, attempt)
         outcome.word = "done"
     except states.Superseded:
         log.info("task_void")
@@ -182,6 +185,21 @@ def _work(
                 detail = f"An internal error ended the work ({type(error).__name__}); see the log."
                 _fail(shop, job, attempt, "internal_error", detail)
         raise
+
+
+def _unless_decoders_die(
+    work: Callable[[Workshop, uuid.UUID, int], None], shop: Workshop, job: uuid.UUID, attempt: int
+) -> None:
+    """Works, again from the start if a decoder died on the way. Raises what the work does."""
+    for tried in range(1, CRASHES + 1):
+        try:
+            work(shop, job, attempt)
+        except VideoError as error:
+            if error.code != "decoder_crashed" or tried == CRASHES:
+                raise
+            log.warning("decoder_died", tried=tried)
+        else:
+            return
 
 
 def _fail(shop: Workshop, job_id: uuid.UUID, attempt: int, code: str, detail: str) -> None:

@@ -378,7 +378,7 @@ def cores() -> int:
 
 def client_host(host: str) -> str:
     """The address at which a client on this machine reaches a listener on ``host``."""
-    if host in ("", "0.0.0.0"):  # noqa: S104 (compared with, not listened on)
+    if host in ("", "0.0.0.0"):  # noqa: S104 (compared with, not listened on)  # nosec B104
         return LOOPBACK
     if host in ("::", "::0"):
         return "[::1]"

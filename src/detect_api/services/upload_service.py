@@ -212,7 +212,7 @@ class Upload:
                 # The answer to a commit may be lost although it succeeded: then the job lives.
                 job = session.get(Job, self.job_id)
                 if failed or job is None or job.status == states.CANCELLED:
-                    session.add(Removal(prefix=self.key, keep_until=datetime.now(UTC)))
+                    session.add(Removal(prefix=self.key, keep_until=func.now()))
 
     def _queue(self, session: Any, found: ObjectInfo, parameters: dict[str, Any]) -> dict[str, Any]:
         job = states.locked(session, self.job_id, 1, (states.UPLOADING,))
