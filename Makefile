@@ -56,7 +56,11 @@ web-check:
 	@if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; then \
 		echo "The built page is not checked against web/: that needs Node.js 20 or newer."; \
 	else \
-		$(MAKE) --no-print-directory --silent web/node_modules/.package-lock.json && cd web && npm run --silent verify; \
+		if $(MAKE) --no-print-directory --silent web/node_modules/.package-lock.json; then \
+			cd web && npm run --silent verify; \
+		else \
+			echo "The built page is NOT checked against web/: npm could not install what builds it."; \
+		fi; \
 	fi
 
 web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc

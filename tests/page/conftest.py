@@ -106,6 +106,7 @@ def audit(page: Page) -> Callable[[str], None]:
 
     def check(name: str) -> None:
         if not AXE.exists():
+            print(f"{name}: accessibility is NOT checked, since axe-core is not in {AXE.parent}")
             return
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
