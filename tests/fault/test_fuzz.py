@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from schemathesis import Case, GenerationMode
 
 from tests.integration.conftest import Api, serve
+from tests.receiver import SECRET
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 """For each operation, with fitting and with unfitting values."""
@@ -49,6 +50,7 @@ def api(database_url: str, s3: Any, tmp_path_factory: pytest.TempPathFactory) ->
                 "database_url": database_url,
                 "data_dir": folder,
                 "s3_events_token": SecretStr("a token of 16 characters"),
+                "webhook_secret": SecretStr(SECRET),
             }
         )
     )

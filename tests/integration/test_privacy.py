@@ -12,7 +12,9 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, select, text, update
 
 from detect_api.core import plate_text, signing
+from detect_api.core.config import Settings
 from detect_api.core.ids import plate_id
+from detect_api.db.migrate import upgrade
 from detect_api.db.tables import (
     Event,
     Job,
@@ -34,9 +36,25 @@ from detect_api.vision.types import Merged, Parameters, SegmentResult
 from tests.observations import passing, segment
 
 from .conftest import Api, serve
+from .databases import database
 
 LONG_AGO = timedelta(days=40)
 KEY = SecretStr("k" * 40)
+
+
+@pytest.fixture(scope="module")
+def own_database(embedded_database: str) -> Iterator[str]:
+    """Retention and wishes to forget are about all jobs: other tests' would be among them."""
+    with database(embedded_database) as url:
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def api(own_database: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API with S3 on a database of its own."""
+    folder = tmp_path_factory.mktemp("privacy")
+    yield from serve(s3.model_copy(update={"database_url": own_database, "data_dir": folder}))
 
 
 @pytest.fixture
@@ -380,12 +398,10 @@ def test_what_is_no_plate_cannot_be_forgotten(api: Api) -> None:
 
 
 @pytest.fixture(scope="module")
-def hashing(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    from detect_api.core.config import Settings
-
+def hashing(own_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     yield from serve(
         Settings(
-            _env_file=None, enable_s3=False, database_url=database_url, plate_hash_key=KEY,
+            _env_file=None, enable_s3=False, database_url=own_database, plate_hash_key=KEY,
             data_dir=tmp_path_factory.mktemp("hashing"),
         )
     )  # fmt: skip
