@@ -113,7 +113,7 @@ def stack_id(folder: Path) -> str:
     return match[1]
 
 
-def wait_until(condition: object, seconds: float = 15.0) -> None:
+def wait_until(condition: object, seconds: float = 60.0) -> None:
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():
@@ -222,7 +222,7 @@ def test_every_part_that_is_killed_comes_back_with_its_data(stack: Stack) -> Non
         os.kill(old, signal.SIGKILL)
         stack.supervisor.wait_restarted(name, before)
         assert stack.pid_of(name) != old
-        wait_until(lambda: fetch(f"{stack.api_url}/ready")[0] == 200, 30)
+        wait_until(lambda: fetch(f"{stack.api_url}/ready")[0] == 200, 120)
     assert 7 in remembered(stack.database_url)
     assert get(stack.settings, "videos/kept") == b"kept"
 

@@ -80,7 +80,7 @@ def test_a_large_upload_survives_two_cuts_and_a_reload_and_becomes_its_job(
     )
     page.goto("/")
     line = Line(page)
-    line.set(mbytes_per_second=25)
+    line.set(mbytes_per_second=12)
     page.locator("#files").set_input_files(large_video)
     row = page.get_by_role("listitem").filter(has_text="junction.mp4")
     bar = row.get_by_role("progressbar")
@@ -88,7 +88,7 @@ def test_a_large_upload_survives_two_cuts_and_a_reload_and_becomes_its_job(
     wait_for_percent(bar, 10)
     line.set(cut=True)
     expect(row).to_contain_text("Waiting")
-    line.set(mbytes_per_second=25)
+    line.set(mbytes_per_second=12)
     wait_for_percent(bar, percent(bar) + 10)
 
     page.reload()
@@ -125,7 +125,7 @@ def test_without_s3_an_upload_goes_on_after_a_cut_and_a_reload_where_the_server_
     )
     page.goto(fresh.url)
     line = Line(page)
-    line.set(mbytes_per_second=8)
+    line.set(mbytes_per_second=3)
     page.locator("#files").set_input_files(smaller_video)
     row = page.get_by_role("listitem").filter(has_text="bridge.mp4")
     bar = row.get_by_role("progressbar")
@@ -133,7 +133,7 @@ def test_without_s3_an_upload_goes_on_after_a_cut_and_a_reload_where_the_server_
     wait_for_percent(bar, 30)
     line.set(cut=True)
     expect(row).to_contain_text("Waiting")
-    line.set(mbytes_per_second=8)
+    line.set(mbytes_per_second=3)
     wait_for_percent(bar, 60)
     assert offsets[-1] > 0
 
