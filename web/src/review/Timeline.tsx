@@ -52,7 +52,7 @@ export function Timeline({ review }: { review: Review }) {
     query.addEventListener("change", changed);
     const moved = effect(() => {
       const share = review.length.value ? review.time.value / review.length.value : 0;
-      if (head.current) head.current.style.transform = `translateX(${Math.min(1, share) * element.clientWidth}px)`;
+      if (head.current) head.current.style.left = `calc(${Math.min(1, share) * 100}% - 1px)`;
     });
     return () => {
       observer.disconnect();
