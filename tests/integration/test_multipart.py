@@ -205,6 +205,7 @@ def test_processing_begins_with_the_completion_once_however_often_it_is_called(a
     send(api, upload)
     with ThreadPoolExecutor(4) as pool:
         answers = [a.json() for a in pool.map(lambda _: complete(api, upload), range(4))]
+    assert [a for a in answers if "processing_job_id" not in a] == []
     job_id = answers[0]["processing_job_id"]
     assert job_id is not None
     assert all(answer == answers[0] for answer in answers)

@@ -358,6 +358,24 @@ def test_a_forgotten_plate_is_nowhere(api: Api, shop: Workshop) -> None:
     assert job_id in found["subject"]["videos_that_show_it"]
 
 
+def test_forgetting_digits_leaves_the_numbers_of_a_webhook(api: Api, shop: Workshop) -> None:
+    delivery = uuid.uuid4()
+    with api.parts.sessions.begin() as session:
+        session.add(
+            WebhookDelivery(
+                id=delivery, job_id=uuid.UUID(api.finished_job([])), event="job.completed",
+                url="https://a.example/", origin="https://a.example",
+                body='{"progress":1,"frames":{"total":1},"text":"1"}',
+            )
+        )  # fmt: skip
+    assert api.client.post("/plates/forget", json={"text": "1"}).status_code == 202
+    swept(api, shop)
+    with api.parts.sessions() as session:
+        row = session.get(WebhookDelivery, delivery)
+        assert row is not None
+        assert row.body == '{"progress":1,"frames":{"total":1},"text":""}'
+
+
 def test_a_wish_to_forget_waits_for_jobs_in_work(api: Api, shop: Workshop) -> None:
     job_id = api.finished_job([])
     with api.parts.sessions.begin() as session:

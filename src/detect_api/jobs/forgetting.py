@@ -61,9 +61,9 @@ _STRIP = text("""
        AND data -> 'candidates' @> jsonb_build_array(jsonb_build_object('text', :text ::text))
 """)
 
-_UNSENT = text(r"""
-    UPDATE webhook_deliveries SET body = regexp_replace(body, '\m' || :text || '\M', '', 'g')
-     WHERE body ~ ('\m' || :text || '\M')
+_UNSENT = text("""
+    UPDATE webhook_deliveries SET body = regexp_replace(body, :pattern, :instead, 'g')
+     WHERE body ~ :pattern
        AND job_id IN (SELECT id FROM jobs WHERE tenant = :tenant)
 """)
 
@@ -143,12 +143,20 @@ def _step(session: Session, receipt: Receipt, wanted: str) -> bool:
             .values(result=None)
         )
         queue.notify(session, job_id)
-    sent = session.connection().execute(_UNSENT, whose)
+    sent = session.connection().execute(_UNSENT, {**whose, **_in_json(wanted)})
     counted["webhook_deliveries"] = sent.rowcount
     receipts.add_rows(receipt, counted)
     _name_videos(session, receipt, jobs)
     session.flush()
     return len(hits) == PLATES_A_STEP
+
+
+def _in_json(wanted: str) -> dict[str, str]:
+    """Where the text stands in a body. One of digits alone only where it is a whole string, since
+    the numbers of the JSON look like it."""
+    if wanted.isdigit():
+        return {"pattern": f'"{wanted}"', "instead": '""'}
+    return {"pattern": rf"\m{wanted}\M", "instead": ""}
 
 
 def _delete_plate(session: Session, receipt: Receipt, row: Plate) -> int:
