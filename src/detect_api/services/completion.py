@@ -27,7 +27,7 @@ from detect_api.storage.multipart import Checksum, MultipartStore, PartPlan
 MAY_ARRIVE = (states.AWAITING_UPLOAD, states.EXPIRED)
 """States of an upload whose object may still appear."""
 
-_LOOKS, _LOOK_AGAIN_SECONDS = 3, 0.4
+_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.4
 
 
 def find_upload(sessions: SessionFactory, upload_id: uuid.UUID) -> Job:
@@ -95,6 +95,16 @@ class Completion:
             chosen = [replace(p, checksum=p.checksum or given.get(p.number)) for p in chosen]
         self.multipart.complete(key_of(job), job.multipart_id, chosen, algorithm)
 
+    def object_soon(self, job: Job) -> ObjectInfo | None:
+        """The object, also if it can be seen only in a moment: somebody may just be making it."""
+        found = self.object_of(job)
+        for _ in range(_LOOKS):
+            if found is not None:
+                break
+            time.sleep(_LOOK_AGAIN_SECONDS)
+            found = self.object_of(job)
+        return found
+
     def object_of(self, job: Job) -> ObjectInfo | None:
         """The upload's object, if it is there."""
         try:
@@ -109,11 +119,7 @@ class Completion:
         ``patient`` where the object may just have been made: a store may forget an upload a moment
         before its object can be seen. Raises NotFound.
         """
-        found = self.object_of(job)
-        for _ in range(_LOOKS if patient else 0):
-            if found is None:
-                time.sleep(_LOOK_AGAIN_SECONDS)
-                found = self.object_of(job)
+        found = self.object_soon(job) if patient else self.object_of(job)
         with self.sessions.begin() as session:
             if found is None:
                 multipart.expire(

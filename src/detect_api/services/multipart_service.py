@@ -209,7 +209,7 @@ class MultipartService:
                 pass  # completed by somebody whose answer was lost, or aborted
             except PartsRefused:
                 # Somebody else may have completed it meanwhile.
-                if completion.object_of(job) is None:
+                if completion.object_soon(job) is None:
                     raise Conflict(
                         "Storage did not put the parts together: one of them changed, or is not "
                         "the one that was signed last. Sign and send the parts in question again, "
