@@ -147,7 +147,7 @@ class Chaos:
                 job = checks.ended(client, job_id, END_SECONDS)
                 assert job["status"] == "completed", f"an acknowledged upload was lost: {job}"
                 found = essence(client.result(job_id))
-                assert found == video.essence, f"another result of {job_id}: {found}"
+                assert found == video.essence, f"another result of {job_id}: {job}: {found}"
             checks.stored_whole(world, job["s3_key"], video.path.stat().st_size)
             checks.read_once(world, job["s3_key"])
         checks.delete_what_has_ended(world, END_SECONDS)
