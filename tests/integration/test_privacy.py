@@ -9,11 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 from pydantic import SecretStr
 from sqlalchemy import delete, func, select, text, update
 
 from detect_api.core import plate_text, signing
 from detect_api.core.config import Settings
+from detect_api.core.errors import StorageError
 from detect_api.core.ids import plate_id
 from detect_api.db.migrate import upgrade
 from detect_api.db.tables import (
@@ -31,7 +33,7 @@ from detect_api.jobs import merge, receipts, states
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.views import plate_view
 from detect_api.jobs.workshop import Workshop
-from detect_api.storage.erase import Erased
+from detect_api.storage.erase import Erased, erase
 from detect_api.vision import pipeline, wire
 from detect_api.vision.types import Merged, Parameters, SegmentResult
 from tests.observations import passing, segment
@@ -185,16 +187,38 @@ def test_versions_of_a_deleted_video_go_too(api: Api, shop: Workshop) -> None:
     try:
         job_id = an_old_job(api, [])
         key = f"videos/{job_id}.mp4"
-        api.parts.store.put(key, b"again", "video/mp4")
-        assert len(client.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]) == 2
+        for _ in range(4):
+            api.parts.store.put(key, b"again", "video/mp4")
+        assert len(client.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]) == 5
+        deleted: list[str] = []
+        client.meta.events.register("before-call.s3", lambda model, **_: deleted.append(model.name))
         answer = api.client.delete(f"/jobs/{job_id}").json()
         left = client.list_object_versions(Bucket=bucket, Prefix=key)
         assert left.get("Versions", []) + left.get("DeleteMarkers", []) == []
         (entry,) = [e for e in receipt(api, answer["receipt_id"])["objects"] if e["prefix"] == key]
         assert entry["versions_checked"]
-        assert entry["versions_removed"] >= 2
+        assert entry["versions_removed"] == 5
+        assert deleted.count("DeleteObjects") == 1, "all versions in one call"
     finally:
         client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+
+
+def test_versions_that_may_not_be_deleted_are_told_as_not_checked(
+    api: Api, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Any = api.parts.store
+    with Stubber(store.client) as stub:
+        named = {"Key": "videos/a.mp4", "VersionId": "1"}
+        for answer in ("AccessDenied", "InternalError"):
+            stub.add_client_error("head_object", "404", http_status_code=404)
+            listed = {"Versions": [{**named, "IsLatest": True}]}
+            stub.add_response("list_object_versions", listed)
+            stub.add_response("list_object_versions", listed)
+            stub.add_response("delete_objects", {"Errors": [{**named, "Code": answer}]})
+        assert erase(store, "videos/a.mp4") == Erased((), None)
+        with pytest.raises(StorageError, match="InternalError"):
+            erase(store, "videos/a.mp4")
+        stub.assert_no_pending_responses()
 
 
 def test_an_unknown_receipt_is_404(api: Api) -> None:
