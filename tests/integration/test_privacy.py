@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -161,6 +162,82 @@ def test_a_finished_receipt_is_signed_and_a_changed_one_is_not(api: Api, shop: W
     changed = found["document"].replace('"plates":1', '"plates":0')
     assert changed != found["document"]
     assert not signing.is_signed(public, changed, found["signature"])
+
+
+MARK = "zq77mark.mp4"
+STAYS = {"receipts", "removals", "audit_log", "tus_uploads"}
+"""What is kept of a deletion: its proof, its objects until they are gone, who asked for it, and,
+until a resumable upload would have expired, that it is gone."""
+
+
+def by_form(api: Api) -> tuple[str, str | None]:
+    body = {"filename": MARK, "content_type": "video/mp4", "file_size": 10}
+    answer = api.client.post(
+        "/process/video/upload/s3/presigned-url", json=body, headers={"Idempotency-Key": "mark-1"}
+    )
+    return answer.json()["job_id"], None
+
+
+def by_parts(api: Api) -> tuple[str, str | None]:
+    body = {"filename": MARK, "content_type": "video/mp4", "file_size": 10_000_000}
+    answer = api.client.post("/uploads", json=body, headers={"Idempotency-Key": "mark-2"})
+    return answer.json()["job_id"], None
+
+
+def through_the_api(api: Api) -> tuple[str, str | None]:
+    answer = api.client.post(
+        "/process/video/upload/async", files={"file": (MARK, b"video", "video/mp4")},
+        headers={"Idempotency-Key": "mark-3"},
+    )  # fmt: skip
+    return answer.json()["job_id"], None
+
+
+def by_tus(api: Api) -> tuple[str, str | None]:
+    named = b64encode(MARK.encode()).decode()
+    answer = api.client.post(
+        "/uploads/tus", content=b"video",
+        headers={
+            "Tus-Resumable": "1.0.0", "Upload-Length": "5", "Idempotency-Key": "mark-4",
+            "Content-Type": "application/offset+octet-stream",
+            "Upload-Metadata": f"filename {named},filetype {b64encode(b'video/mp4').decode()}",
+        },
+    )  # fmt: skip
+    return answer.headers["Location"].rsplit("/", 1)[1], named
+
+
+@pytest.mark.parametrize("upload", [by_form, by_parts, through_the_api, by_tus])
+def test_nothing_of_a_deleted_upload_stays_in_any_table(
+    api: Api, shop: Workshop, upload: Callable[[Api], tuple[str, str | None]]
+) -> None:
+    job_id, written = upload(api)
+    view = api.job(job_id)
+    words = {MARK, MARK.upper(), written or MARK}
+    assert where(api, words) != {}
+    processing = view.get("processing_job_id")
+    assert api.client.delete(f"/jobs/{processing or job_id}").status_code == 200
+    assert where(api, words) == {}
+    ids = {job_id, processing or job_id}
+    left = where(api, ids)
+    assert left.keys() <= {*STAYS, "procrastinate_jobs", "procrastinate_events"}, left
+
+
+def where(api: Api, words: set[str]) -> dict[str, list[str]]:
+    """The rows of all tables that hold one of these words."""
+    found: dict[str, list[str]] = {}
+    with api.parts.sessions() as session:
+        tables = session.scalars(
+            text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        ).all()
+        assert {"jobs", "idempotency_keys", "tus_uploads", "events"} <= set(tables)
+        for table in tables:
+            for word in words:
+                rows = session.scalars(
+                    text(f'SELECT t::text FROM "{table}" t WHERE strpos(t::text, :word) > 0'),
+                    {"word": word},
+                ).all()
+                if rows:
+                    found.setdefault(table, []).extend(rows)
+    return found
 
 
 def test_a_receipt_stays_open_while_storage_still_has_something(
