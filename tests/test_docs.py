@@ -526,12 +526,13 @@ def test_the_policy_allows_what_the_service_calls() -> None:
         "get_paginator": "s3:ListBucket", "list_parts": "s3:ListMultipartUploadParts",
         "list_multipart_uploads": "s3:ListBucketMultipartUploads",
         "generate_presigned_url": "s3:PutObject", "list_object_versions": "s3:ListBucketVersions",
+        "delete_objects": "s3:DeleteObjectVersion",
     }  # fmt: skip
     assert called <= set(needs), "say here, in the policy and in its table what is new"
     shown = aws_file("policy.json")
     assert shown == service_policy("your-video-bucket", "videos/", "us-east-1")
     allowed = {action for part in shown["Statement"] for action in part["Action"]}
-    assert {needs[call] for call in called} <= allowed
+    assert {needs[call] for call in called} == allowed, "no more than is needed, and no less"
     assert "s3:HeadObject" not in allowed  # there is no such action
 
 

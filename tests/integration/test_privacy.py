@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 from pydantic import SecretStr
 from sqlalchemy import delete, func, select, text, update
 
 from detect_api.core import plate_text, signing
 from detect_api.core.config import Settings
+from detect_api.core.errors import StorageError
 from detect_api.core.ids import plate_id
 from detect_api.db.migrate import upgrade
 from detect_api.db.tables import (
@@ -30,7 +34,7 @@ from detect_api.jobs import merge, receipts, states
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.views import plate_view
 from detect_api.jobs.workshop import Workshop
-from detect_api.storage.erase import Erased
+from detect_api.storage.erase import Erased, erase
 from detect_api.vision import pipeline, wire
 from detect_api.vision.types import Merged, Parameters, SegmentResult
 from tests.observations import passing, segment
@@ -70,9 +74,14 @@ def swept(api: Api, shop: Workshop, **settings: Any) -> None:
 
 
 def in_time(api: Api) -> None:
-    """Makes the time in which late writers are waited for be over."""
+    """Makes the time in which late writers are waited for be over, and the last try long ago."""
     with api.parts.sessions.begin() as session:
-        session.execute(update(Removal).values(keep_until=func.now() - timedelta(seconds=1)))
+        session.execute(
+            update(Removal).values(
+                keep_until=func.now() - timedelta(seconds=1),
+                tried_at=func.now() - timedelta(minutes=5),
+            )
+        )
 
 
 def an_old_job(api: Api, plates: list[str], **values: Any) -> str:
@@ -155,6 +164,82 @@ def test_a_finished_receipt_is_signed_and_a_changed_one_is_not(api: Api, shop: W
     assert not signing.is_signed(public, changed, found["signature"])
 
 
+MARK = "zq77mark.mp4"
+STAYS = {"receipts", "removals", "audit_log", "tus_uploads"}
+"""What is kept of a deletion: its proof, its objects until they are gone, who asked for it, and,
+until a resumable upload would have expired, that it is gone."""
+
+
+def by_form(api: Api) -> tuple[str, str | None]:
+    body = {"filename": MARK, "content_type": "video/mp4", "file_size": 10}
+    answer = api.client.post(
+        "/process/video/upload/s3/presigned-url", json=body, headers={"Idempotency-Key": "mark-1"}
+    )
+    return answer.json()["job_id"], None
+
+
+def by_parts(api: Api) -> tuple[str, str | None]:
+    body = {"filename": MARK, "content_type": "video/mp4", "file_size": 10_000_000}
+    answer = api.client.post("/uploads", json=body, headers={"Idempotency-Key": "mark-2"})
+    return answer.json()["job_id"], None
+
+
+def through_the_api(api: Api) -> tuple[str, str | None]:
+    answer = api.client.post(
+        "/process/video/upload/async", files={"file": (MARK, b"video", "video/mp4")},
+        headers={"Idempotency-Key": "mark-3"},
+    )  # fmt: skip
+    return answer.json()["job_id"], None
+
+
+def by_tus(api: Api) -> tuple[str, str | None]:
+    named = b64encode(MARK.encode()).decode()
+    answer = api.client.post(
+        "/uploads/tus", content=b"video",
+        headers={
+            "Tus-Resumable": "1.0.0", "Upload-Length": "5", "Idempotency-Key": "mark-4",
+            "Content-Type": "application/offset+octet-stream",
+            "Upload-Metadata": f"filename {named},filetype {b64encode(b'video/mp4').decode()}",
+        },
+    )  # fmt: skip
+    return answer.headers["Location"].rsplit("/", 1)[1], named
+
+
+@pytest.mark.parametrize("upload", [by_form, by_parts, through_the_api, by_tus])
+def test_nothing_of_a_deleted_upload_stays_in_any_table(
+    api: Api, shop: Workshop, upload: Callable[[Api], tuple[str, str | None]]
+) -> None:
+    job_id, written = upload(api)
+    view = api.job(job_id)
+    words = {MARK, MARK.upper(), written or MARK}
+    assert where(api, words) != {}
+    processing = view.get("processing_job_id")
+    assert api.client.delete(f"/jobs/{processing or job_id}").status_code == 200
+    assert where(api, words) == {}
+    ids = {job_id, processing or job_id}
+    left = where(api, ids)
+    assert left.keys() <= {*STAYS, "procrastinate_jobs", "procrastinate_events"}, left
+
+
+def where(api: Api, words: set[str]) -> dict[str, list[str]]:
+    """The rows of all tables that hold one of these words."""
+    found: dict[str, list[str]] = {}
+    with api.parts.sessions() as session:
+        tables = session.scalars(
+            text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+        ).all()
+        assert {"jobs", "idempotency_keys", "tus_uploads", "events"} <= set(tables)
+        for table in tables:
+            for word in words:
+                rows = session.scalars(
+                    text(f'SELECT t::text FROM "{table}" t WHERE strpos(t::text, :word) > 0'),
+                    {"word": word},
+                ).all()
+                if rows:
+                    found.setdefault(table, []).extend(rows)
+    return found
+
+
 def test_a_receipt_stays_open_while_storage_still_has_something(
     api: Api, shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +251,7 @@ def test_a_receipt_stays_open_while_storage_still_has_something(
     swept(api, shop)
     assert receipt(api, answer["receipt_id"])["status"] == "open"
     monkeypatch.undo()
+    in_time(api)
     swept(api, shop)
     assert receipt(api, answer["receipt_id"])["status"] == "finished"
     assert api.objects(f"videos/{job_id}") == []
@@ -178,16 +264,38 @@ def test_versions_of_a_deleted_video_go_too(api: Api, shop: Workshop) -> None:
     try:
         job_id = an_old_job(api, [])
         key = f"videos/{job_id}.mp4"
-        api.parts.store.put(key, b"again", "video/mp4")
-        assert len(client.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]) == 2
+        for _ in range(4):
+            api.parts.store.put(key, b"again", "video/mp4")
+        assert len(client.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]) == 5
+        deleted: list[str] = []
+        client.meta.events.register("before-call.s3", lambda model, **_: deleted.append(model.name))
         answer = api.client.delete(f"/jobs/{job_id}").json()
         left = client.list_object_versions(Bucket=bucket, Prefix=key)
         assert left.get("Versions", []) + left.get("DeleteMarkers", []) == []
         (entry,) = [e for e in receipt(api, answer["receipt_id"])["objects"] if e["prefix"] == key]
         assert entry["versions_checked"]
-        assert entry["versions_removed"] >= 2
+        assert entry["versions_removed"] == 5
+        assert deleted.count("DeleteObjects") == 1, "all versions in one call"
     finally:
         client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+
+
+def test_versions_that_may_not_be_deleted_are_told_as_not_checked(
+    api: Api, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Any = api.parts.store
+    with Stubber(store.client) as stub:
+        named = {"Key": "videos/a.mp4", "VersionId": "1"}
+        for answer in ("AccessDenied", "InternalError"):
+            stub.add_client_error("head_object", "404", http_status_code=404)
+            listed = {"Versions": [{**named, "IsLatest": True}]}
+            stub.add_response("list_object_versions", listed)
+            stub.add_response("list_object_versions", listed)
+            stub.add_response("delete_objects", {"Errors": [{**named, "Code": answer}]})
+        assert erase(store, "videos/a.mp4") == Erased((), None)
+        with pytest.raises(StorageError, match="InternalError"):
+            erase(store, "videos/a.mp4")
+        stub.assert_no_pending_responses()
 
 
 def test_an_unknown_receipt_is_404(api: Api) -> None:
@@ -339,12 +447,7 @@ def test_a_forgotten_plate_is_nowhere(api: Api, shop: Workshop) -> None:
     assert answer.status_code == 202, answer.text
     assert "QX77ZZ" not in answer.text
     swept(api, shop)
-    with api.parts.sessions() as session:
-        for table in ("plates", "events", "webhook_deliveries", "receipts", "jobs"):
-            hits = session.scalar(
-                text(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%QX77ZZ%'")
-            )
-            assert hits == 0, table
+    assert where(api, {"QX77ZZ"}) == {}
     assert api.client.get("/plates", params={"text": "QX77ZZ"}).json()["plates"] == []
     (left,) = api.client.get(f"/jobs/{job_id}/plates").json()["plates"]
     assert left["text"] == "QX77ZY"
@@ -488,7 +591,161 @@ def test_corrections_and_wishes_to_forget_are_hashed_too(hashing: Api) -> None:
 
 
 def test_another_key_gives_another_hash() -> None:
-    other = SecretStr("l" * 40)
-    assert plate_text.kept(KEY, "AB12CDE") != plate_text.kept(other, "AB12CDE")
+    assert plate_text.kept(KEY, "AB12CDE") != plate_text.kept(NEW_KEY, "AB12CDE")
+    assert plate_text.kept(KEY, "AB12CDE")[8:] != plate_text.kept(NEW_KEY, "AB12CDE")[8:]
     assert plate_text.HASH.fullmatch(plate_text.kept(KEY, "AB12CDE"))
+    assert plate_text.id_in(plate_text.kept(KEY, "AB12CDE")) == plate_text.key_id(KEY)
     assert plate_text.kept(None, "AB12CDE") == "AB12CDE"
+
+
+# -- keys of hashes that change -----------------------------------------------------------------
+
+NEW_KEY = SecretStr("n" * 40)
+
+
+@contextmanager
+def keys(api: Api, current: SecretStr | None, *old: SecretStr) -> Iterator[None]:
+    """As if the service were started anew with these keys."""
+    before = api.parts.settings
+    words = " ".join(key.get_secret_value() for key in old)
+    changed = before.model_copy(
+        update={"plate_hash_key": current, "plate_hash_old_keys": SecretStr(words) if old else None}
+    )
+    object.__setattr__(api.parts, "settings", changed)
+    try:
+        yield
+    finally:
+        object.__setattr__(api.parts, "settings", before)
+
+
+def jobs_with(api: Api, words: str) -> list[str]:
+    answer = api.client.get("/plates", params={"text": words})
+    assert answer.status_code == 200, answer.text
+    return [plate["job_id"] for plate in answer.json()["plates"]]
+
+
+def forgotten(api: Api, words: str) -> dict[str, Any]:
+    answer = api.client.post("/plates/forget", json={"text": words})
+    assert answer.status_code == 202, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize("current", [NEW_KEY, None], ids=["replaced", "unset"])
+def test_what_an_old_key_hashed_is_found_and_forgotten(
+    hashing: Api, current: SecretStr | None
+) -> None:
+    job_id = merged_job(hashing, "KA12ABC")
+    with keys(hashing, current, KEY):
+        assert jobs_with(hashing, "ka12 abc") == [job_id]
+        told = forgotten(hashing, "KA12ABC")
+    assert told["rows"]["plates"] == 1
+    assert told["subject"]["plates_out_of_reach"] == 0
+    assert count(hashing, Plate, job_id) == 0
+
+
+@pytest.mark.parametrize("current", [NEW_KEY, None], ids=["replaced", "unset"])
+def test_a_receipt_says_how_many_plates_were_hashed_by_keys_that_are_not_known(
+    hashing: Api, shop: Workshop, current: SecretStr | None
+) -> None:
+    job_id = merged_job(hashing, "KB12ABC")
+    with keys(hashing, current):
+        assert jobs_with(hashing, "KB12ABC") == []
+        told = forgotten(hashing, "KB12ABC")
+    assert told["rows"]["plates"] == 0
+    assert told["subject"]["plates_out_of_reach"] >= 1
+    assert told["subject"]["keys_of_these"] == [plate_text.key_id(KEY)]
+    assert count(hashing, Plate, job_id) == 1
+    with hashing.parts.sessions.begin() as session:
+        session.execute(update(Job).where(Job.status.in_(states.ACTIVE)).values(status="completed"))
+        session.execute(delete(Lease))
+    swept(hashing, shop)
+    signed = receipt(hashing, told["receipt_id"])
+    assert signed["status"] == "finished"
+    assert f'"keys_of_these":["{plate_text.key_id(KEY)}"]' in signed["document"]
+    with keys(hashing, current, KEY):
+        assert forgotten(hashing, "KB12ABC")["rows"]["plates"] == 1
+    assert count(hashing, Plate, job_id) == 0
+
+
+def test_a_text_read_under_one_key_and_corrected_under_another_is_forgotten_by_both(
+    hashing: Api,
+) -> None:
+    for wanted in ("KC12ABC", "KC12ABD"):
+        job_id = merged_job(hashing, "KC12ABC")
+        row = plate_id(uuid.UUID(job_id), 1)
+        with keys(hashing, NEW_KEY, KEY):
+            hashing.client.patch(f"/plates/{row}", json={"text": "KC12ABD"})
+            assert forgotten(hashing, wanted)["rows"]["plates"] == 1
+        assert count(hashing, Plate, job_id) == 0
+
+
+def test_what_was_read_before_hashing_began_is_found_and_forgotten(hashing: Api) -> None:
+    with keys(hashing, None):
+        job_id = hashing.finished_job(["KD12ABC", "KD12ABD"], 1)
+        assert jobs_with(hashing, "KD12AB") == [job_id, job_id]
+    assert jobs_with(hashing, "KD12AB") == [], "a part of a text is no text"
+    assert jobs_with(hashing, "KD12ABC") == [job_id]
+    with hashing.parts.sessions.begin() as session:
+        other = session.scalars(
+            select(Plate).where(Plate.job_id == uuid.UUID(job_id), Plate.text == "KD12ABD")
+        ).one()
+        maybe = {"text": "KD12ABC", "confidence": 0.1}
+        other.details = {**other.details, "candidates": [maybe]}
+    told = forgotten(hashing, "KD12ABC")
+    assert (told["rows"]["plates"], told["rows"]["candidates"]) == (1, 1)
+    assert told["subject"]["plates_out_of_reach"] == 0
+    with hashing.parts.sessions() as session:
+        for table in ("plates", "events"):
+            query = text(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%KD12ABC%'")
+            assert session.scalar(query) == 0, table
+
+
+def test_the_digits_of_a_hash_are_no_part_of_a_plate(hashing: Api) -> None:
+    job_id = merged_job(hashing, "KE12ABC")
+    words = plate_text.kept(KEY, "KE12ABC")
+    with keys(hashing, None):
+        assert job_id not in jobs_with(hashing, words[10:14])
+        assert job_id not in jobs_with(hashing, f"{words[:6]}*")
+        assert jobs_with(hashing, words) == [job_id]
+        assert forgotten(hashing, words)["rows"]["plates"] == 1
+
+
+def test_hashes_of_the_first_version_are_found_and_counted_as_of_an_unknown_key(
+    hashing: Api,
+) -> None:
+    job_id = merged_job(hashing, "KF12ABC")
+    with hashing.parts.sessions.begin() as session:
+        bare = func.right(Plate.text, 32)
+        session.execute(
+            update(Plate)
+            .where(Plate.job_id == uuid.UUID(job_id))
+            .values(text=bare, read_text=bare)
+            .execution_options(synchronize_session=False)
+        )
+    assert jobs_with(hashing, "KF12ABC") == [job_id]
+    other = forgotten(hashing, "KF12ABX")["subject"]
+    assert (other["plates_out_of_reach"], other["keys_of_these"]) == (1, ["unknown"])
+    told = forgotten(hashing, "KF12ABC")
+    assert (told["rows"]["plates"], told["subject"]["plates_out_of_reach"]) == (1, 0)
+
+
+def test_a_wish_by_a_hash_says_that_it_could_not_look_into_plain_texts(hashing: Api) -> None:
+    with keys(hashing, None):
+        hashing.finished_job(["KG12ABC"], 1)
+    subject = forgotten(hashing, plate_text.kept(KEY, "KG12ABC"))["subject"]
+    assert subject["plates_out_of_reach"] >= 1
+    assert subject["keys_of_these"] == ["none"]
+
+
+def test_old_keys_are_as_long_as_new_ones_and_have_no_spaces() -> None:
+    def given(**values: str) -> Settings:
+        return Settings(_env_file=None, enable_s3=False, **values)  # type: ignore[arg-type]
+
+    assert given().plate_hash_keys == ()
+    assert given(plate_hash_old_keys=f"{'a' * 32}  {'b' * 32}").plate_hash_keys == (
+        SecretStr("a" * 32), SecretStr("b" * 32),
+    )  # fmt: skip
+    for wrong in ({"plate_hash_key": "a b" * 20}, {"plate_hash_old_keys": f"{'a' * 32} short"}):
+        with pytest.raises(ValueError, match="PLATE_HASH"):
+            given(**wrong)

@@ -198,6 +198,22 @@ def left_in(settings: Settings) -> list[str]:
     return [item["Key"] for item in found] + begun
 
 
+def test_a_bucket_with_versions_has_none_of_the_check_left(
+    s3: Settings, client: S3Client, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "FORGERIES", ())
+    list(set_up(client, wanted(fresh)))
+    client.put_object(Bucket=fresh, Key="videos/check-of-another.mp4", Body=b"x")
+    settings = s3.model_copy(update={"s3_bucket_name": fresh})
+    checks = {one.name: one for one in run_check(settings, ORIGIN)}
+    assert failed(list(checks.values())) == {}
+    assert checks["S3 versions: list"].status == checks["S3 versions: delete"].status == "ok"
+    assert checks["S3 clean-up"].detail == "nothing is left in the bucket"
+    left = client.list_object_versions(Bucket=fresh)
+    assert left.get("DeleteMarkers", []) == []
+    assert [one["Key"] for one in left["Versions"]] == ["videos/check-of-another.mp4"]
+
+
 def test_every_forbidden_form_is_tried_and_nothing_is_left(s3: Settings) -> None:
     checks = run_check(s3)
     assert failed(checks) == {}
@@ -241,9 +257,11 @@ def denied(client: S3Client, bucket: str, *actions: str) -> Iterator[None]:
             "S3 multipart: list parts": "s3:ListMultipartUploadParts",
             "S3 multipart: list uploads": "s3:ListBucketMultipartUploads",
         },
+        {"S3 versions: list": "s3:ListBucketVersions"},
+        {"S3 versions: delete": "s3:DeleteObjectVersion"},
         {"S3 bucket": "s3:ListBucket"},
     ],
-    ids=["put", "get", "others", "bucket"],
+    ids=["put", "get", "others", "list versions", "delete versions", "bucket"],
 )
 def test_missing_permissions_are_named_and_no_others(
     s3: Settings, client: S3Client, fresh: str, lines: dict[str, str],

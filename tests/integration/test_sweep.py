@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, func, select, text, update
 
 from detect_api.db.tables import Job, Lease, Removal, Segment
-from detect_api.jobs import queue
+from detect_api.jobs import queue, receipts
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.vision import wire
@@ -163,14 +164,110 @@ def test_pictures_of_a_deleted_job_are_removed_again_for_a_while(api: Api, shop:
     api.client.delete(f"/jobs/{job_id}")
     late = f"videos/evidence/{job_id}/7-crop.jpg"
     api.parts.store.put(late, b"written by a worker that had not heard of it", "image/jpeg")
+    with api.parts.sessions.begin() as session:
+        session.execute(update(Removal).values(tried_at=LONG_AGO))
     sweep(shop)
     assert late not in api.objects()
     with api.parts.sessions.begin() as session:
         assert session.query(Removal).filter(Removal.prefix.contains(job_id)).count() == 1
-        session.execute(update(Removal).values(keep_until=LONG_AGO))
+        session.execute(update(Removal).values(keep_until=LONG_AGO, tried_at=LONG_AGO))
     sweep(shop)
     with api.parts.sessions() as session:
         assert session.query(Removal).filter(Removal.prefix.contains(job_id)).count() == 0
+
+
+LATER = timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("age", "since", "over", "due"),
+    [
+        (100, None, -LATER, True),
+        (10, 4, -LATER, False),
+        (10, 6, -LATER, True),
+        (300, 50, -LATER, False),
+        (300, 61, -LATER, True),
+        (300, 5, timedelta(seconds=1), True),
+        (300, 1, timedelta(seconds=5), False),
+    ],
+    ids=[
+        "never tried", "pause", "pause over", "longest pause", "longest pause over",
+        "time over since the last try", "tried when the time was over",
+    ],
+)  # fmt: skip
+def test_pauses_between_tries_of_a_removal_grow_and_end_when_its_time_is_over(
+    api: Api, age: int, since: int | None, over: timedelta, due: bool
+) -> None:
+    prefix = f"videos/evidence/{uuid.uuid4()}/"
+    with api.parts.sessions.begin() as session:
+        now = session.scalar(select(func.now()))
+        assert now is not None
+        session.add(
+            Removal(
+                prefix=prefix, created_at=now - timedelta(seconds=age), keep_until=now - over,
+                tried_at=None if since is None else now - timedelta(seconds=since),
+            )
+        )  # fmt: skip
+        session.flush()
+        found = session.scalars(receipts.due_removals()).all()
+        assert (prefix in [removal.prefix for removal in found]) == due
+        session.rollback()
+
+
+def test_a_removal_in_ten_minutes_is_tried_a_few_times_and_not_hundreds(api: Api) -> None:
+    prefix, tries = f"videos/evidence/{uuid.uuid4()}/", 0
+    with api.parts.sessions() as session:
+        session.add(Removal(prefix=prefix, keep_until=func.now() + LATER, tried_at=func.now()))
+        session.flush()
+        mine = update(Removal).where(Removal.prefix == prefix)
+        for _ in range(2, int(LATER.total_seconds()), 2):
+            # Two seconds pass: everything lies so much further back.
+            back = timedelta(seconds=2)
+            session.execute(
+                mine.values(
+                    created_at=Removal.created_at - back, tried_at=Removal.tried_at - back,
+                    keep_until=Removal.keep_until - back,
+                )
+            )  # fmt: skip
+            due = session.scalars(receipts.due_removals()).all()
+            if prefix in [removal.prefix for removal in due]:
+                tries += 1
+                session.execute(mine.values(tried_at=func.now()))
+        assert 10 <= tries <= 20
+        session.rollback()
+
+
+def test_what_storage_does_not_let_go_keeps_nothing_else(api: Api, shop: Workshop) -> None:
+    client: Any = api.parts.store.client  # type: ignore[attr-defined]
+    bucket = api.parts.settings.s3_bucket_name
+    kept, gone = (f"videos/{uuid.uuid4()}.mp4" for _ in range(2))
+    for key in (kept, gone):
+        api.parts.store.put(key, b"video", "video/mp4")
+    deny = {
+        "Effect": "Deny", "Principal": "*", "Action": ["s3:DeleteObject"],
+        "Resource": [f"arn:aws:s3:::{bucket}/{kept}"],
+    }  # fmt: skip
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    client.put_bucket_policy(Bucket=bucket, Policy=policy)
+    try:
+        with api.parts.sessions.begin() as session:
+            for key in (kept, gone):
+                session.add(Removal(prefix=key, keep_until=LONG_AGO))
+                session.flush()
+        sweep(shop)
+        assert api.objects(kept) == [kept]
+        assert api.objects(gone) == []
+        with api.parts.sessions() as session:
+            left = session.scalars(select(Removal).where(Removal.prefix.in_((kept, gone)))).one()
+            assert left.prefix == kept
+            assert left.tried_at is not None
+    finally:
+        client.delete_bucket_policy(Bucket=bucket)
+    with api.parts.sessions.begin() as session:
+        session.execute(update(Removal).values(tried_at=LONG_AGO))
+        session.execute(delete(Lease))
+    sweep(shop)
+    assert api.objects(kept) == []
 
 
 def test_a_video_that_was_to_go_after_processing_goes(api: Api, shop: Workshop) -> None:

@@ -16,9 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
+from pydantic import SecretStr
 from sqlalchemy import insert
 
 from detect_api.client import Client
+from detect_api.core import plate_text
 from detect_api.db.tables import Job, Plate
 from detect_api.local.stack import Stack
 from tests.conftest import make_settings
@@ -459,3 +461,56 @@ def test_ten_thousand_plates_stay_fluid(page: Page, alone: Api, sample: Sample) 
 def test_a_job_that_is_gone_is_told(page: Page, alone: Api) -> None:
     page.goto(f"{alone.url}/#/jobs/{uuid.uuid4()}")
     expect(page.get_by_role("heading", name="This job cannot be shown")).to_be_visible()
+
+
+# -- hashed plates --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hashing(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API where texts of plates are kept as hashes."""
+    folder: Path = tmp_path_factory.mktemp("hashing")
+    settings = make_settings(
+        enable_s3=False, database_url=database_url, data_dir=folder, plate_hash_key=HASH_KEY
+    )
+    yield from serve(settings)
+
+
+HASH_KEY = SecretStr("k" * 40)
+
+
+def test_hashed_plates_are_short_tokens_and_found_by_their_text(
+    page: Page, hashing: Api, shoot: Check, audit: Check
+) -> None:
+    plates = ["PH12ABC", "PH34DEF", "PH56GHJ"]
+    created = hashing.finished_job([plate_text.kept(HASH_KEY, words) for words in plates])
+    open_review(page, hashing.url, created)
+    texts = page.locator(".plates .pass-text")
+    whole = plate_text.kept(HASH_KEY, "PH12ABC")
+    token = f"#{whole[8:14].lower()}…"
+    expect(texts.first).to_have_text(token)
+    expect(texts.first).to_have_attribute("title", f"Hash of the plate: {whole}")
+    expect(page.locator(".about-hashes")).to_have_count(1)
+    expect(page.get_by_text("No picture of it is kept.")).to_be_visible()
+    expect(page.locator(".plates .pass img").first).to_be_hidden()
+    shoot("review-hashed")
+    audit("review-hashed")
+
+    row_of(page, token).get_by_role("button", name="Correct hashed plate").click()
+    field = page.get_by_role("textbox", name="Correct text of hashed plate")
+    expect(field).to_have_value("")
+    field.fill("PH12ABD")
+    field.press("Enter")
+    corrected = f"#{plate_text.kept(HASH_KEY, 'PH12ABD')[8:14].lower()}…"
+    expect(texts.first).to_have_text(corrected)
+    expect(page.locator(".pass").first).to_contain_text(f"read {token}")
+    expect(page.get_by_role("button", name="Take back")).to_have_count(0)
+
+    page.goto(f"{hashing.url}/#/search")
+    page.get_by_label("Plate", exact=True).fill("ph34 def")
+    page.get_by_role("button", name="Search", exact=True).click()
+    found = page.locator(".results .plate")
+    expect(found).to_have_text([f"#{plate_text.kept(HASH_KEY, 'PH34DEF')[8:14].lower()}…"])
+    expect(page.get_by_label("Wrong letters")).to_be_disabled()
+    shoot("search-hashed")
+    audit("search-hashed")

@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 from botocore.stub import Stubber
 from typer.testing import CliRunner
 
+from detect_api.aws import check
 from detect_api.aws.bucket import set_up
 from detect_api.aws.connection import is_aws
 from detect_api.aws.converge import Change
 from detect_api.aws.policy import service_policy
+from detect_api.aws.trial import Trial
 from detect_api.aws.wanted import PUBLIC_ACCESS_BLOCK, Wanted, log_rule, log_statement
 from detect_api.cli import app
 from detect_api.core.errors import InvalidRequest
@@ -46,6 +49,27 @@ def s3() -> Iterator[Stub]:
     with Stub(client_for("s3")) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "advice"),
+    [
+        ("AccessDenied", "fail", "Allow s3:ListBucketVersions on your-videos."),
+        ("NotImplemented", "warn", "This store keeps no versions of objects."),
+        ("InternalError", "fail", "This is not about permissions"),
+    ],
+)
+def test_the_check_names_what_keeps_it_from_listing_versions(
+    s3: Stub, code: str, status: str, advice: str
+) -> None:
+    s3.add_client_error("list_object_versions", code)
+    with httpx.Client() as http:
+        trial = Trial(s3.client, s3.client, http, BUCKET, "videos/")
+        trial.stored = "videos/check-put"
+        (step,) = [step for step in check._steps(trial) if step[0] == "S3 versions: list"]
+        found = check._without_versions(check._try(trial, *step))
+    assert (found.status, found.detail) == (status, f"answered {code}")
+    assert advice in found.advice
 
 
 def by_name(changes: Iterator[Change]) -> dict[str, Change]:

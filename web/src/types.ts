@@ -128,6 +128,7 @@ export interface Config {
   multipart_threshold?: number;
   tus_url?: string;
   sample_available?: boolean;
+  plates_hashed?: boolean;
   chunk_size: number;
   upload_timeout_seconds: number;
   upload_expiration_seconds: number;

@@ -62,7 +62,7 @@ def s3_checks(
 
 def _round(trial: Trial, origins: Sequence[str], thorough: bool) -> Iterator[Check]:
     for step in _steps(trial) if thorough else _short_steps(trial):
-        check = _try(trial, *step)
+        check = _without_versions(_try(trial, *step))
         yield check
         if step[0] == "S3 multipart: signed part" and check.status == "ok":
             yield _damaged(trial)
@@ -95,6 +95,16 @@ def _damaged(trial: Trial) -> Check:
         return check
     advice = "This store does not guard parts with checksums; compare the files' digests instead."
     return Check(check.name, "warn", check.detail, advice)
+
+
+def _without_versions(check: Check) -> Check:
+    """Where a store does not know the calls for versions, there is nothing that they would find."""
+    if check.name.startswith("S3 versions") and check.detail in _UNKNOWN_CALL:
+        return Check(check.name, "warn", check.detail, "This store keeps no versions of objects.")
+    return check
+
+
+_UNKNOWN_CALL = {"answered NotImplemented", "answered MethodNotAllowed"}
 
 
 def _short_steps(trial: Trial) -> Iterator[Step]:
@@ -135,6 +145,8 @@ def _steps(trial: Trial) -> Iterator[Step]:
     )  # fmt: skip
     yield "S3 multipart: abort", trial.abort, f"Allow s3:AbortMultipartUpload {objects}"
     yield "S3 list", trial.list_objects, f"Allow s3:ListBucket {bucket}"
+    yield "S3 versions: list", trial.list_versions, f"Allow s3:ListBucketVersions {bucket}"
+    yield "S3 versions: delete", trial.delete_versions, f"Allow s3:DeleteObjectVersion {objects}"
     yield "S3 delete", trial.delete, f"Allow s3:DeleteObject {objects}"
 
 

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,16 +60,23 @@ class Trial:
     """Keys under which the store took a forged form and said so."""
     stored: str | None = None
     """The object that other steps look at, once it is there."""
+    version: str = "null"
+    """Of that object; S3's name for the only one where a bucket never kept versions."""
     readable: bool = False
     etag: str | None = None
     """Of the part that was sent."""
     keeps_versions: bool = False
     """Whether deleting was seen to leave an old version behind."""
+    names: set[str] = field(default_factory=set)
+    """All keys under which something was or may have been stored."""
+    lists_versions: bool = False
+    deletes_versions: bool = False
 
     def key(self, name: str) -> str:
         """A new key, which is removed in the end."""
         key = f"{self.prefix}{NAME}{secrets.token_hex(6)}-{name}"
         self.made.append(key)
+        self.names.add(key)
         return key
 
     def put(self) -> str:
@@ -76,8 +84,9 @@ class Trial:
         url = self.public.generate_presigned_url(
             "put_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=60
         )
-        _expect(self.http.put(url, content=BODY), 200)
-        self.stored = key
+        answer = self.http.put(url, content=BODY)
+        _expect(answer, 200)
+        self.stored, self.version = key, answer.headers.get("x-amz-version-id", "null")
         return "stored an object"
 
     def head(self) -> str:
@@ -134,6 +143,7 @@ class Trial:
         """The store must refuse, and must have stored nothing."""
         key = self.key("forged")
         self.made.append(f"{key}-forged")  # the key that one of them asks for
+        self.names.add(f"{key}-forged")
         try:
             return f"refused ({self._refusal(forgery.forge(self.public, self.bucket, key))})"
         except Refused:
@@ -237,6 +247,39 @@ class Trial:
             self._delete(key)
         return "removed all trial objects"
 
+    def list_versions(self) -> str:
+        key = self._object()
+        found = self.internal.list_object_versions(Bucket=self.bucket, Prefix=key)
+        if key not in [version["Key"] for version in found.get("Versions", [])]:
+            raise Refused("did not name the version of an object that is there")
+        self.lists_versions = True
+        return "named the version of an object"
+
+    def delete_versions(self) -> str:
+        """Deletes one by its id. The call for many would need s3:DeleteObject as well."""
+        key = self._object()
+        self.internal.delete_object(Bucket=self.bucket, Key=key, VersionId=self.version)
+        self.deletes_versions = True
+        return "deleted a version"
+
+    def _clear_versions(self) -> None:
+        """Deletes the versions of objects that are deleted, where that is allowed."""
+        if not (self.lists_versions and self.deletes_versions):
+            return
+        pages = self.internal.get_paginator("list_object_versions").paginate(
+            Bucket=self.bucket, Prefix=f"{self.prefix}{NAME}"
+        )
+        for page in pages:
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            ours = [
+                (one["Key"], one["VersionId"])
+                for one in found
+                if one["Key"] in self.names and one["Key"] not in self.made
+            ]
+            for key, version in ours:
+                self.internal.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
+        self.keeps_versions = False
+
     def remove_all(self) -> list[str]:
         """Removes what is left; returns the keys that could not be removed."""
         for key, upload in list(self.uploads.items()):
@@ -250,6 +293,8 @@ class Trial:
                 self._delete(key)
             except (ClientError, BotoCoreError):
                 continue
+        with suppress(ClientError, BotoCoreError):  # then ``keeps_versions`` stays
+            self._clear_versions()
         try:
             there = set(self._listed()) if self.made else set()
         except (ClientError, BotoCoreError):

@@ -12,9 +12,9 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -246,7 +246,12 @@ class Settings(BaseSettings):
         None,
         min_length=32,
         description="Keep a keyed hash of each plate's text in place of the text; any 32 "
-        "characters or more, never to be changed or lost.",
+        "characters or more without spaces, never to be lost.",
+    )
+    plate_hash_old_keys: SecretStr | None = Field(
+        None,
+        description="Keys that PLATE_HASH_KEY was before, with spaces between them: texts that "
+        "were hashed by them are found and forgotten, too.",
     )
     hashed_keep_pictures: bool = Field(
         False, description="With PLATE_HASH_KEY: keep the pictures of plates all the same."
@@ -283,7 +288,7 @@ class Settings(BaseSettings):
         "cloudfront_domain", "cloudfront_key_pair_id", "cloudfront_private_key_file",
         "otel_exporter_otlp_endpoint", "webhook_secret", "webhook_url", "webhook_ca_file",
         "retention_video_days", "retention_picture_days", "retention_plate_days", "receipt_key",
-        "plate_hash_key",
+        "plate_hash_key", "plate_hash_old_keys",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -329,6 +334,16 @@ class Settings(BaseSettings):
             raise ValueError("RECEIPT_KEY must be the Base64 of 32 random bytes")
         return value
 
+    @field_validator("plate_hash_key", "plate_hash_old_keys")
+    @classmethod
+    def _hash_keys_can_be_told_apart(cls, value: SecretStr | None, info: ValidationInfo) -> Any:
+        keys = value.get_secret_value().split() if value else []
+        if info.field_name == "plate_hash_key" and value and keys != [value.get_secret_value()]:
+            raise ValueError("PLATE_HASH_KEY must hold no spaces")
+        if any(len(key) < 32 for key in keys):
+            raise ValueError("each of PLATE_HASH_OLD_KEYS has 32 characters or more")
+        return value if keys else None
+
     @field_validator("webhook_allowed_networks")
     @classmethod
     def _networks_are_networks(cls, value: str) -> str:
@@ -360,6 +375,14 @@ class Settings(BaseSettings):
     def plates_are_hashed(self) -> bool:
         """Whether texts of plates are kept as keyed hashes."""
         return self.plate_hash_key is not None
+
+    @property
+    def plate_hash_keys(self) -> tuple[SecretStr, ...]:
+        """PLATE_HASH_KEY, if there is one, and PLATE_HASH_OLD_KEYS."""
+        given = self.plate_hash_old_keys
+        old = given.get_secret_value().split() if given else ()
+        current = (self.plate_hash_key,) if self.plate_hash_key else ()
+        return (*current, *(SecretStr(key) for key in old))
 
     @property
     def keeps_pictures(self) -> bool:

@@ -402,7 +402,8 @@ class Receipt(Base):
 
     ``kind`` is ``job``, ``retention`` or ``forget``. ``rows`` counts deleted rows by their kind,
     ``objects`` tells by prefix what storage held and that it is gone. ``wanted`` is the text that
-    is being forgotten, until it is. ``document`` and ``signature`` are there once it is finished.
+    is being forgotten, until it is: all that may be kept of it, with spaces between.
+    ``document`` and ``signature`` are there once it is finished.
     """
 
     __tablename__ = "receipts"

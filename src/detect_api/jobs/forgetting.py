@@ -6,6 +6,9 @@ Steps are limited and write down what they did with the receipt, so that a wish 
 any death. It ends when a step finds nothing more and every job that was in work when the wish came
 has ended: such a job may be about to write the text. What is read from a video that is sent in
 later is not forgotten beforehand; that would need the text to be kept.
+
+A text may be kept in several ways: plain, and hashed by each key that is known. What is hashed by a
+key that is not known cannot be looked into; the receipt says how many plates these are.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import structlog
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
-from detect_api.core import owner
+from detect_api.core import owner, plate_text
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Event, Job, Plate, Receipt, Removal, Segment
 from detect_api.jobs import queue, receipts, states
@@ -29,6 +32,7 @@ PLATES_A_STEP = 200
 MOST_VIDEOS = 1000
 """So many jobs, whose videos still show the plate, a receipt names at most."""
 
+MOST_KEYS = 100
 _LATE_WRITERS = timedelta(minutes=10)
 _STEPS_A_ROUND = 10
 _RECEIPTS_A_ROUND = 20
@@ -46,9 +50,9 @@ _PATIENCE = text("SET LOCAL statement_timeout = '600s'")
 _HITS = text("""
     SELECT plates.id, job_id FROM plates JOIN jobs ON jobs.id = job_id
      WHERE tenant = :tenant
-       AND (plates.text = :text OR read_text = :text
-            OR details -> 'candidates'
-               @> jsonb_build_array(jsonb_build_object('text', :text ::text)))
+       AND (plates.text = ANY(:ways) OR read_text = ANY(:ways)
+            OR EXISTS (SELECT FROM jsonb_array_elements(details -> 'candidates') c
+                        WHERE c ->> 'text' = ANY(:ways)))
      ORDER BY plates.id LIMIT :limit
 """)
 
@@ -56,9 +60,10 @@ _STRIP = text("""
     UPDATE events
        SET data = jsonb_set(data, '{candidates}', coalesce(
                (SELECT jsonb_agg(c) FROM jsonb_array_elements(data -> 'candidates') c
-                 WHERE c ->> 'text' <> :text), '[]'))
+                 WHERE c ->> 'text' <> ALL(:ways)), '[]'))
      WHERE job_id = :job AND type = 'plate'
-       AND data -> 'candidates' @> jsonb_build_array(jsonb_build_object('text', :text ::text))
+       AND EXISTS (SELECT FROM jsonb_array_elements(data -> 'candidates') c
+                    WHERE c ->> 'text' = ANY(:ways))
 """)
 
 _UNSENT = text("""
@@ -67,11 +72,25 @@ _UNSENT = text("""
        AND job_id IN (SELECT id FROM jobs WHERE tenant = :tenant)
 """)
 
+_OUT_OF_REACH = text("""
+    SELECT count(DISTINCT id) AS plates, array_agg(DISTINCT key) AS keys FROM (
+        SELECT plates.id,
+               CASE WHEN length(words) <= :longest_plain THEN 'none'
+                    WHEN length(words) = :longest THEN left(words, 8)
+                    ELSE 'unknown' END AS key
+          FROM plates JOIN jobs ON jobs.id = job_id
+         CROSS JOIN LATERAL (VALUES (plates.text), (read_text)) AS kept (words)
+         WHERE tenant = :tenant AND (length(words) > :longest_plain OR NOT :plain)
+    ) AS found WHERE key <> ALL(:known)
+""")
+"""A text that was hashed before keys had ids may be by any key: it counts as out of reach."""
 
-def begin(session: Session, wanted: str, shown: dict[str, Any]) -> Receipt:
-    """Writes the wish down: ``wanted`` is what is kept of the text, ``shown`` is told of it."""
+
+def begin(session: Session, ways: list[str], shown: dict[str, Any]) -> Receipt:
+    """Writes the wish down: ``ways`` is all that may be kept of the text, plain first, and
+    ``shown`` is told of it."""
     return receipts.open_receipt(
-        session, receipts.FORGET, shown, {}, wanted=wanted, tenant=owner.tenant()
+        session, receipts.FORGET, shown, {}, wanted=" ".join(ways), tenant=owner.tenant()
     )
 
 
@@ -100,16 +119,17 @@ def go_on_with(sessions: SessionFactory, receipt_id: uuid.UUID) -> None:
             )
             if receipt is None or receipt.wanted is None:
                 return
-            if not _step(session, receipt, receipt.wanted):
+            if not _step(session, receipt, receipt.wanted.split()):
+                _name_what_is_out_of_reach(session, receipt, receipt.wanted.split())
                 if not _may_come_yet(session, receipt):
                     receipt.wanted = None
                     log.info("plate_forgotten", receipt_id=str(receipt_id))
                 return
 
 
-def _step(session: Session, receipt: Receipt, wanted: str) -> bool:
+def _step(session: Session, receipt: Receipt, ways: list[str]) -> bool:
     """Takes the text out of some plates; False if there was none left."""
-    whose = {"text": wanted, "tenant": receipt.tenant}
+    whose = {"ways": ways, "tenant": receipt.tenant}
     hits = session.execute(_HITS, {**whose, "limit": PLATES_A_STEP}).all()
     jobs: set[uuid.UUID] = {hit.job_id for hit in hits}
     # A job before its plates, as all others do.
@@ -125,15 +145,15 @@ def _step(session: Session, receipt: Receipt, wanted: str) -> bool:
     ).all()
     counted = {"plates": 0, "candidates": 0, "events": 0, "webhook_deliveries": 0}
     for row in rows:
-        if wanted in (row.text, row.read_text):
+        if row.text in ways or row.read_text in ways:
             counted["plates"] += 1
             counted["events"] += _delete_plate(session, receipt, row)
         else:
             counted["candidates"] += 1
-            left = [c for c in row.details["candidates"] if c["text"] != wanted]
+            left = [c for c in row.details["candidates"] if c["text"] not in ways]
             row.details = {**row.details, "candidates": left}
     for job_id in jobs:
-        session.execute(_STRIP, {"job": job_id, "text": wanted})
+        session.execute(_STRIP, {"job": job_id, "ways": ways})
         session.execute(
             update(Segment)
             .where(
@@ -143,7 +163,7 @@ def _step(session: Session, receipt: Receipt, wanted: str) -> bool:
             .values(result=None)
         )
         queue.notify(session, job_id)
-    sent = session.connection().execute(_UNSENT, {**whose, **_in_json(wanted)})
+    sent = session.connection().execute(_UNSENT, {"tenant": receipt.tenant, **_in_json(ways[0])})
     counted["webhook_deliveries"] = sent.rowcount
     receipts.add_rows(receipt, counted)
     _name_videos(session, receipt, jobs)
@@ -195,6 +215,27 @@ def _name_videos(session: Session, receipt: Receipt, jobs: set[uuid.UUID]) -> No
     known = receipt.subject.get("videos_that_show_it", [])
     named = sorted({*known, *(str(job_id) for job_id in there)})[:MOST_VIDEOS]
     receipt.subject = {**receipt.subject, "videos_that_show_it": named}
+
+
+def _name_what_is_out_of_reach(session: Session, receipt: Receipt, ways: list[str]) -> None:
+    """Says how many plates may be this one, and are kept in a way that cannot be compared."""
+    # By a hash that is asked for, only what is hashed by the same key is found.
+    plain = not plate_text.HASH.fullmatch(ways[0])
+    found = session.execute(
+        _OUT_OF_REACH,
+        {
+            "tenant": receipt.tenant,
+            "plain": plain,
+            "known": [known for known in map(plate_text.id_in, ways) if known],
+            "longest_plain": plate_text.LONGEST_PLAIN,
+            "longest": plate_text.LONGEST,
+        },
+    ).one()
+    receipt.subject = {
+        **receipt.subject,
+        "plates_out_of_reach": found.plates,
+        "keys_of_these": sorted(found.keys or [])[:MOST_KEYS],
+    }
 
 
 def _may_come_yet(session: Session, receipt: Receipt) -> bool:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import base64
 import secrets
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -34,6 +35,8 @@ JOB, RETENTION, FORGET = "job", "retention", "forget"
 
 MOST_KEYS = 1000
 """Keys that a receipt names for each prefix; of more it has the number."""
+
+LONGEST_PAUSE = timedelta(seconds=60)
 
 _KEY = "receipts"
 _LIMIT = 200
@@ -65,6 +68,32 @@ def add_rows(receipt: Receipt, rows: dict[str, int]) -> None:
     }
 
 
+def due_removals() -> Select[Any]:
+    """Removals that are to be tried now, those first that were not tried for the longest time.
+
+    A pause is as long as all the time before it, ``LONGEST_PAUSE`` at most. When a removal's time
+    is over, it is tried once more at once, so that nothing which came until then stays.
+    """
+    pause = func.least(LONGEST_PAUSE, Removal.tried_at - Removal.created_at)
+    return (
+        select(Removal)
+        .where(
+            or_(
+                Removal.tried_at.is_(None),
+                Removal.tried_at + pause <= func.now(),
+                and_(Removal.tried_at < Removal.keep_until, Removal.keep_until <= func.now()),
+            )
+        )
+        .order_by(Removal.tried_at.nulls_first(), Removal.id)
+    )
+
+
+def postpone(sessions: SessionFactory, removal: Removal) -> None:
+    """Notes a try that storage did not let come to anything."""
+    with sessions.begin() as session:
+        session.execute(update(Removal).where(Removal.id == removal.id).values(tried_at=func.now()))
+
+
 def carry_out(sessions: SessionFactory, store: ObjectStore, removal: Removal) -> None:
     """Does a removal and notes what there was; doing it again is harmless. Raises StorageError.
 
@@ -81,10 +110,8 @@ def carry_out(sessions: SessionFactory, store: ObjectStore, removal: Removal) ->
                 .where(Removal.id == removal.id, Removal.keep_until <= func.now())
                 .returning(Removal.id)
             )
-        if not over:
-            session.execute(
-                update(Removal).where(Removal.id == removal.id).values(tried_at=func.now())
-            )
+    if not over:
+        postpone(sessions, removal)
 
 
 def clear(store: ObjectStore, removal: Removal) -> tuple[Erased, bool]:

@@ -8,6 +8,7 @@ a worker's machine may be wrong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import psycopg
@@ -274,10 +275,7 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
 def _remove(shop: Workshop) -> None:
     """Removes objects whose rows are gone, and videos that were to go after processing."""
     with shop.sessions() as session:
-        # Those that wait for late writers must not keep the others from being done.
-        removals = session.scalars(
-            select(Removal).order_by(Removal.tried_at.nulls_first(), Removal.id).limit(_LIMIT)
-        ).all()
+        removals: Sequence[Removal] = session.scalars(receipts.due_removals().limit(_LIMIT)).all()
         leftover = session.scalars(
             select(Job.id)
             .where(
@@ -290,13 +288,24 @@ def _remove(shop: Workshop) -> None:
         ).all()
     try:
         for removal in removals:
-            receipts.carry_out(shop.sessions, shop.store, removal)
+            _carry_out(shop, removal)
         for job_id in leftover:
             remove_if_asked(shop, job_id)
             with shop.sessions.begin() as session:
                 session.execute(update(Job).where(Job.id == job_id).values(checked_at=func.now()))
     except StorageError as error:
         log.warning("removal_postponed", detail=error.detail)
+
+
+def _carry_out(shop: Workshop, removal: Removal) -> None:
+    """Does a removal. Raises StorageError, unless it is about this one alone."""
+    try:
+        receipts.carry_out(shop.sessions, shop.store, removal)
+    except StorageError as error:
+        receipts.postpone(shop.sessions, removal)
+        if error.code != "storage_denied":
+            raise
+        log.warning("removal_denied", prefix=removal.prefix, detail=error.detail)
 
 
 def _forget(sessions: SessionFactory, settings: Settings) -> None:

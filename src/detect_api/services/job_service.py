@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, func, or_, select, tuple_
+from sqlalchemy import delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
@@ -15,11 +16,13 @@ from detect_api.core.errors import Conflict, NotFound, StorageError
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import (
     Event,
+    IdempotencyKey,
     Job,
     Plate,
     Redaction,
     Removal,
     Segment,
+    TusUpload,
     UnreadTrack,
     WebhookDelivery,
 )
@@ -206,6 +209,7 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
         objects.append(job.object_key)
     elif job.object_key and shared:
         receipt.subject = {**subject, "video_stays": "another job has the same video"}
+    _forget_requests(session, (job_id, *upload_ids))
     session.execute(delete(Job).where(or_(Job.id == job_id, Job.processing_job_id == job_id)))
     queue.notify(session, job_id)
     return {
@@ -219,6 +223,21 @@ def remove(session: Session, settings: Settings, job_id: uuid.UUID) -> dict[str,
         "receipt_id": str(receipt.id),
         "receipt_url": f"/receipts/{receipt.id}",
     }
+
+
+def _forget_requests(session: Session, job_ids: Sequence[uuid.UUID]) -> None:
+    """Takes away what was kept so that a request can be sent again: it has the names of files.
+
+    The row of a resumable upload stays without them: by it, its client learns that it is gone. The
+    sweep drops it, that of an unfinished one when storage is clean.
+    """
+    named = IdempotencyKey.response["job_id"].astext
+    session.execute(delete(IdempotencyKey).where(named.in_([str(job_id) for job_id in job_ids])))
+    session.execute(
+        update(TusUpload)
+        .where(TusUpload.job_id.in_(job_ids))
+        .values(client_metadata="", object_metadata={})
+    )
 
 
 _COUNTED: dict[str, Any] = {

@@ -54,18 +54,15 @@ def forget(
     InvalidRequest.
     """
     wanted = plate_text.normalised(asked)
-    if plate_text.HASH.fullmatch(wanted) and settings.plates_are_hashed:
-        kept = wanted
-    elif re.fullmatch(r"[A-Z0-9]{1,16}", wanted):
-        kept = plate_text.kept(settings.plate_hash_key, wanted)
-    else:
+    if not plate_text.HASH.fullmatch(wanted) and not re.fullmatch(r"[A-Z0-9]{1,16}", wanted):
         raise InvalidRequest(
             "A plate's text holds 1 to 16 letters A to Z and digits.", code="bad_plate_text"
         )
+    ways = plate_text.ways_kept(settings.plate_hash_keys, wanted)
     with sessions.begin() as session:
         seed = receipts.signing_seed(session, settings)
         mark = hmac.new(seed, b"plate:" + wanted.encode(), hashlib.sha256).hexdigest()[:32]
-        opened = forgetting.begin(session, kept, {"plate_fingerprint": mark})
+        opened = forgetting.begin(session, ways, {"plate_fingerprint": mark})
         receipt_id = opened.id
     forgetting.go_on_with(sessions, receipt_id)
     with sessions() as session:

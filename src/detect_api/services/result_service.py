@@ -7,12 +7,12 @@ import io
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import ColumnElement, func, select, text, tuple_
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from detect_api.core import plate_text
@@ -133,7 +133,8 @@ def _csv_line(values: tuple[object, ...]) -> str:
 def search(
     session: Session,
     *,
-    hash_key: SecretStr | None,
+    hashed: bool,
+    hash_keys: Sequence[SecretStr],
     pattern: str | None,
     fuzzy: int,
     since: datetime | None,
@@ -145,12 +146,12 @@ def search(
 
     ``?`` stands for one character and ``*`` for any number; without either, the text may stand
     anywhere in the plate. ``fuzzy`` allows that many wrong, missing or extra characters in the
-    whole text. With ``hash_key`` texts are kept as hashes, and only a whole text can be found.
-    Raises InvalidRequest.
+    whole text. Where texts are kept ``hashed``, only a whole text can be found. A whole text also
+    finds what is kept as a hash by one of ``hash_keys``. Raises InvalidRequest.
     """
     query = select(Plate).order_by(Plate.created_at.desc(), Plate.id.desc()).limit(limit + 1)
     if pattern is not None:
-        query = query.where(*_matches(session, pattern, fuzzy, hash_key))
+        query = query.where(*_matches(session, pattern, fuzzy, hashed, hash_keys))
     if since is not None:
         query = query.where(Plate.created_at >= since)
     if until is not None:
@@ -166,31 +167,43 @@ def search(
 
 
 def _matches(
-    session: Session, pattern: str, fuzzy: int, hash_key: SecretStr | None
+    session: Session,
+    pattern: str,
+    fuzzy: int,
+    hashed: bool,
+    hash_keys: Sequence[SecretStr],
 ) -> list[ColumnElement[bool]]:
     wanted = plate_text.normalised(pattern)
-    if not re.fullmatch(r"[A-Z0-9?*]{1,32}", wanted):
+    if not re.fullmatch(rf"[A-Z0-9?*]{{1,{plate_text.LONGEST}}}", wanted):
         raise InvalidRequest(
-            "The text may hold letters A to Z, digits, and ? and * as wildcards, at most 32.",
+            "The text may hold letters A to Z, digits, and ? and * as wildcards, at most "
+            f"{plate_text.LONGEST}.",
             code="bad_pattern",
         )
-    if hash_key is not None:
-        if fuzzy or "?" in wanted or "*" in wanted:
+    if plate_text.HASH.fullmatch(wanted) and not fuzzy:
+        return [Plate.text == wanted]
+    wildcards = "?" in wanted or "*" in wanted
+    if hashed:
+        if fuzzy or wildcards:
             raise InvalidRequest(
                 "Texts are kept as hashes (PLATE_HASH_KEY): ask for one whole text, without "
                 "wildcards and without fuzzy.",
                 code="plates_are_hashed",
             )
-        return [Plate.text == _hash_of(hash_key, wanted)]
-    if "?" in wanted or "*" in wanted:
+        return [Plate.text.in_(plate_text.ways_kept(hash_keys, wanted))]
+    # The digits of a hash mean nothing by themselves.
+    plain = func.length(Plate.text) <= plate_text.LONGEST_PLAIN
+    if wildcards:
         if fuzzy:
             raise InvalidRequest(
                 "Wildcards and fuzzy do not go together: leave one of them out.",
                 code="bad_pattern",
             )
-        return [Plate.text.like(wanted.replace("?", "_").replace("*", "%"))]
+        return [Plate.text.like(wanted.replace("?", "_").replace("*", "%")), plain]
     if not fuzzy:
-        return [Plate.text.contains(wanted)]
+        part = and_(Plate.text.contains(wanted), plain)
+        ways = plate_text.ways_kept(hash_keys, wanted)
+        return [or_(part, Plate.text.in_(ways)) if hash_keys else part]
     conditions: list[ColumnElement[bool]] = [
         func.levenshtein_less_equal(Plate.text, wanted, fuzzy) <= fuzzy
     ]
@@ -203,11 +216,6 @@ def _matches(
         )
         conditions.insert(0, Plate.text.op("%")(wanted))
     return conditions
-
-
-def _hash_of(hash_key: SecretStr, wanted: str) -> str:
-    """What is kept of a text; what is a hash already stays as it is."""
-    return wanted if plate_text.HASH.fullmatch(wanted) else plate_text.kept(hash_key, wanted)
 
 
 def _least_similarity(wanted: str, fuzzy: int) -> float:

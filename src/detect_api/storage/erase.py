@@ -9,20 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from detect_api.core.errors import ObjectMissing
+from detect_api.core.errors import ObjectMissing, StorageError
 from detect_api.storage.base import ObjectStore
 from detect_api.storage.directory import DirectoryStore
 from detect_api.storage.multipart import UploadGone
 from detect_api.storage.s3 import S3Store, translated
 from detect_api.storage.s3_multipart import multipart_of
 
-AT_ONCE = 1000
-"""Objects that one call removes at most; whoever calls again removes the next ones."""
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-_NOT_ALLOWED = {"403", "AccessDenied", "NotImplemented", "501", "MethodNotAllowed"}
+AT_ONCE = 1000
+"""Objects, and versions, that one call removes at most; whoever calls again removes the next ones.
+S3 takes no more in one call, either."""
+
+_NOT_BUILT = {"NotImplemented", "501", "MethodNotAllowed", "405"}
+_NOT_ALLOWED = {"403", "AccessDenied", *_NOT_BUILT}
 _GONE = {"404", "NoSuchKey", "NoSuchVersion"}
 
 
@@ -89,15 +95,48 @@ def _erase_versions(store: ObjectStore, prefix: str) -> int | None:
         return None
     some = list(islice(found, AT_ONCE))
     with translated(prefix):
-        for key, version, _ in some:
-            try:
-                store.client.delete_object(Bucket=store.bucket, Key=key, VersionId=version)
-            except ClientError as error:
-                if _code(error) in _NOT_ALLOWED:
-                    return None
-                if _code(error) not in _GONE:
-                    raise
-    return sum(not marker for _, _, marker in some)
+        refusals = _delete_versions(store, [(key, version) for key, version, _ in some])
+    if not refusals:
+        return sum(not marker for _, _, marker in some)
+    if refusals <= _NOT_ALLOWED:
+        return None
+    raise StorageError(f"Storage answered with the error {min(refusals - _NOT_ALLOWED)}.")
+
+
+def _delete_versions(store: S3Store, versions: list[tuple[str, str]]) -> set[str]:
+    """Deletes ``AT_ONCE`` versions at most in one call; returns the codes of all refusals.
+
+    Raises ClientError.
+    """
+    if not versions:
+        return set()
+    wanted: list[ObjectIdentifierTypeDef] = [
+        {"Key": key, "VersionId": version} for key, version in versions
+    ]
+    try:
+        answer = store.client.delete_objects(
+            Bucket=store.bucket, Delete={"Objects": wanted, "Quiet": True}
+        )
+    except ClientError as error:
+        if _code(error) in _NOT_BUILT:
+            return _delete_one_by_one(store, versions)
+        if _code(error) in _NOT_ALLOWED:
+            return {_code(error)}
+        raise
+    return {error.get("Code", "unknown") for error in answer.get("Errors", [])} - _GONE
+
+
+def _delete_one_by_one(store: S3Store, versions: list[tuple[str, str]]) -> set[str]:
+    """The same for stores that do not know the call for many. Raises ClientError."""
+    for key, version in versions:
+        try:
+            store.client.delete_object(Bucket=store.bucket, Key=key, VersionId=version)
+        except ClientError as error:
+            if _code(error) in _NOT_ALLOWED:
+                return {_code(error)}
+            if _code(error) not in _GONE:
+                raise
+    return set()
 
 
 def _versions(store: S3Store, prefix: str) -> Iterator[tuple[str, str, bool]] | None:

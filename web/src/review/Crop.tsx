@@ -10,12 +10,19 @@ export function Crop({ url, height }: { url: string; height: number }) {
   useEffect(() => {
     const element = image.current;
     const timer = setTimeout(() => {
-      if (element) element.src = address(url);
+      if (!element) return;
+      element.style.visibility = "";
+      element.src = address(url);
     }, STAYED);
     return () => {
       clearTimeout(timer);
       element?.removeAttribute("src");
     };
   }, [url]);
-  return <img ref={image} alt="" width="112" height={height} decoding="async" />;
+  return <img ref={image} alt="" width="112" height={height} decoding="async" onError={blank} />;
+}
+
+/** An empty place instead of a broken picture: of hashed plates none may be kept. */
+export function blank(event: Event): void {
+  (event.currentTarget as HTMLImageElement).style.visibility = "hidden";
 }

@@ -1,5 +1,6 @@
 // The table of plates, and beside it those that were seen and not read.
 import { count, counted, timecode } from "../format";
+import { AboutHashes, isHash } from "../ui/PlateText";
 import { Crop } from "./Crop";
 import { PlateRow, ROW_HEIGHT } from "./PlateRow";
 import { VirtualList } from "./VirtualList";
@@ -44,6 +45,7 @@ export function PlateTable({ review }: { review: Review }) {
           </select>
         </label>
       </div>
+      {review.list.plates.value.some((plate) => isHash(plate.text)) && <AboutHashes />}
       {rows.length > 0 ? (
         <VirtualList
           items={rows}

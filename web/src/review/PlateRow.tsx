@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { timecode } from "../format";
 import type { Plate } from "../types";
 import { Icon } from "../ui/Icon";
+import { inFull, inShort, isHash, spoken } from "../ui/PlateText";
 import { Crop } from "./Crop";
 import { Confidence, sureness } from "./confidence";
 import { keyOf, type Review } from "./model";
@@ -44,7 +45,7 @@ export function PlateRow({ review, plate, selected }: PlateRowProps) {
       <button
         type="button"
         class="pass-jump"
-        aria-label={`Show ${plate.text} at ${timecode(plate.best.seconds)}`}
+        aria-label={`Show ${spoken(plate.text)} at ${timecode(plate.best.seconds)}`}
         onClick={() => review.choose(key)}
       >
         <Crop url={plate.crop_url} height={56} />
@@ -55,10 +56,10 @@ export function PlateRow({ review, plate, selected }: PlateRowProps) {
             <Correct review={review} plate={plate} />
           ) : (
             <>
-              <span class="plate pass-text" onDblClick={edit}>
-                {plate.text}
+              <span class="plate pass-text" title={inFull(plate.text)} onDblClick={edit}>
+                {inShort(plate.text)}
               </span>
-              <button type="button" class="button quiet icon-only pass-edit" aria-label={`Correct ${plate.text}`} title="Correct  e" onClick={edit}>
+              <button type="button" class="button quiet icon-only pass-edit" aria-label={`Correct ${spoken(plate.text)}`} title="Correct  e" onClick={edit}>
                 <Icon name="edit" />
               </button>
               {plate.correction ? <span class="tag active">by hand</span> : <Confidence value={plate.confidence} />}
@@ -80,7 +81,12 @@ export function PlateRow({ review, plate, selected }: PlateRowProps) {
                 {timecode(plate.last_seen.seconds)}
               </button>
             </span>
-            {machine && (
+            {machine && isHash(machine) && (
+              <span class="muted" title={inFull(machine)}>
+                read {inShort(machine)}
+              </span>
+            )}
+            {machine && !isHash(machine) && (
               <button type="button" class="candidate machine" title="What the machine read: take it back" onClick={() => void review.correct(plate, machine)}>
                 <span class="visually-hidden">Take back </span>read {machine}
               </button>
@@ -105,7 +111,7 @@ export function PlateRow({ review, plate, selected }: PlateRowProps) {
 }
 
 function Correct({ review, plate }: { review: Review; plate: Plate }) {
-  const [text, setText] = useState(plate.text);
+  const [text, setText] = useState(isHash(plate.text) ? "" : plate.text);
   const [busy, setBusy] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   const failure = review.failure.value?.plateId === plate.plate_id ? review.failure.value.detail : null;
@@ -122,7 +128,8 @@ function Correct({ review, plate }: { review: Review; plate: Plate }) {
   };
   const save = async () => {
     if (busy) return;
-    if (text.trim().toUpperCase() === plate.text) {
+    const wanted = text.trim().toUpperCase();
+    if (wanted === plate.text || (!wanted && isHash(plate.text))) {
       close();
       return;
     }
@@ -148,7 +155,7 @@ function Correct({ review, plate }: { review: Review; plate: Plate }) {
         autocomplete="off"
         autocapitalize="characters"
         spellcheck={false}
-        aria-label={`Correct text of ${plate.text}. Enter saves, Escape cancels.`}
+        aria-label={`Correct text of ${spoken(plate.text)}. Enter saves, Escape cancels.`}
         aria-invalid={failure ? "true" : undefined}
         title={failure ?? "Enter saves, Escape cancels"}
         readOnly={busy}

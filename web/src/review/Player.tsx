@@ -1,9 +1,10 @@
 // The video with what was found drawn over it in step with its frames, and the controls to go
 // through it. Where a browser cannot play the video, the pictures that prove the plates instead.
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError, address, request } from "../api";
 import { timecode } from "../format";
 import { Icon } from "../ui/Icon";
+import { spoken } from "../ui/PlateText";
 import type { Review } from "./model";
 import { Overlay } from "./overlay";
 import type { Shown, Track } from "./tracks";
@@ -240,6 +241,7 @@ function Still({ review }: { review: Review }) {
   const key = review.selected.value;
   const plate = review.plate(key);
   const unread = review.unreadTrack(key);
+  const [missing, setMissing] = useState<string | null>(null);
   useEffect(() => {
     const found = plate ?? unread;
     if (found) review.time.value = found.best.seconds;
@@ -248,17 +250,19 @@ function Still({ review }: { review: Review }) {
     if (!found && first) review.selected.value = `p${first.plate_id}`;
     review.redraw();
   });
+  if ((plate?.frame_url ?? unread?.crop_url) === missing && missing) return <p class="still-empty">No picture of it is kept.</p>;
   if (plate) {
     return (
       <img
         class="still-picture"
         src={address(plate.frame_url)}
-        alt={`The frame in which ${plate.text} was read, at ${timecode(plate.best.seconds)}`}
+        alt={`The frame in which ${spoken(plate.text)} was read, at ${timecode(plate.best.seconds)}`}
         onLoad={() => review.redraw()}
+        onError={() => setMissing(plate.frame_url)}
       />
     );
   }
-  if (unread) return <img class="still-picture small-crop" src={address(unread.crop_url)} alt="The plate that was not read" />;
+  if (unread) return <img class="still-picture small-crop" src={address(unread.crop_url)} alt="The plate that was not read" onError={() => setMissing(unread.crop_url)} />;
   return <p class="still-empty">No picture yet.</p>;
 }
 

@@ -4,6 +4,7 @@ import { effect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { counted, timecode } from "../format";
 import { theme } from "../theme";
+import { inShort } from "../ui/PlateText";
 import { levelOf, reasonInShort, sureness } from "./confidence";
 import { keyOf, keyOfUnread, type Key, type Review } from "./model";
 
@@ -116,7 +117,7 @@ export function Timeline({ review }: { review: Review }) {
       if (off <= within && (!best || off < Math.abs(best.best.seconds - seconds))) best = item;
     }
     if (!best) return null;
-    if ("plate_id" in best) return { key: keyOf(best), seconds: best.best.seconds, words: `${best.text} · ${sureness(best.confidence)}` };
+    if ("plate_id" in best) return { key: keyOf(best), seconds: best.best.seconds, words: `${inShort(best.text)} · ${sureness(best.confidence)}` };
     return { key: keyOfUnread(best), seconds: best.best.seconds, words: `not read: ${reasonInShort(best.reason)}` };
   };
 

@@ -2,6 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import { sentence } from "../api";
 import type { Plate, UnreadTrack } from "../types";
+import { isHash, spoken } from "../ui/PlateText";
 import { announce } from "../ui/announce";
 import { JobPlates } from "./plates";
 import { Tracks, type Shown } from "./tracks";
@@ -149,7 +150,7 @@ export class Review {
     try {
       const changed = await this.list.correct(plate.plate_id, text);
       this.tracks.rename(plate.plate_id, changed.text);
-      announce(`Corrected to ${[...changed.text].join(" ")}.`);
+      announce(`Corrected to ${isHash(changed.text) ? spoken(changed.text) : [...changed.text].join(" ")}.`);
       return true;
     } catch (error) {
       this.failure.value = { plateId: plate.plate_id, detail: sentence(error) };

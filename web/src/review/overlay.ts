@@ -1,5 +1,6 @@
 // Boxes and texts over the picture. An SVG in the video's own pixels, which scales as
 // `object-fit: contain` does; its elements are kept and moved, since this runs for every frame.
+import { inShort } from "../ui/PlateText";
 import { levelOf } from "./confidence";
 import type { Key } from "./model";
 import type { Shown } from "./tracks";
@@ -64,7 +65,7 @@ function place(mark: Mark, { track, box }: Shown, selected: Key | null, scale: n
   mark.group.setAttribute("class", `mark ${level}${key === selected ? " selected" : ""}`);
   mark.group.dataset["key"] = key;
   set(mark.frame, { x: x1, y: y1, width: x2 - x1, height: y2 - y1, rx: 2 * scale });
-  const words = track.text ?? "not read";
+  const words = track.text === null ? "not read" : inShort(track.text);
   if (mark.text.textContent !== words) mark.text.textContent = words;
   const size = TEXT * scale;
   const wide = (words.length * 0.66 + 0.9) * size;

@@ -1,12 +1,15 @@
 // Plates across all jobs: part of a text, a pattern, or a text with wrong letters.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address, api, sentence } from "../api";
+import { config, loadConfig } from "../config";
 import { counted, moment, timecode } from "../format";
+import { blank } from "../review/Crop";
 import { Confidence } from "../review/confidence";
 import { go, link } from "../router";
 import type { Job, Plate, PlateList } from "../types";
 import { announce } from "../ui/announce";
 import { Icon } from "../ui/Icon";
+import { AboutHashes, inFull, inShort, isHash } from "../ui/PlateText";
 import { parted } from "./differences";
 import "./search.css";
 
@@ -46,6 +49,9 @@ export default function SearchView({ query }: { query: URLSearchParams }) {
   const [next, setNext] = useState<string | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    if (!config.value) void loadConfig();
+  }, []);
   const jobs = useJobs(found ?? []);
   const running = useRef<AbortController | null>(null);
 
@@ -59,7 +65,7 @@ export default function SearchView({ query }: { query: URLSearchParams }) {
       const page = await api.get<PlateList>("/plates", {
         query: {
           text: asked.text.trim(),
-          fuzzy: asked.fuzzy && !isPattern(asked.text) ? asked.fuzzy : null,
+          fuzzy: asked.fuzzy && !isPattern(asked.text) && !config.value?.plates_hashed ? asked.fuzzy : null,
           from: dayStart(asked.from),
           to: dayStart(asked.to, 1),
           cursor,
@@ -96,6 +102,7 @@ export default function SearchView({ query }: { query: URLSearchParams }) {
       {found && (
         <>
           <p class="muted small search-count">{heading(asked, found.length, next !== null)}</p>
+          {found.some((plate) => isHash(plate.text)) && <AboutHashes />}
           {found.length > 0 ? (
             <ul class="card results" aria-busy={busy}>
               {found.map((plate) => (
@@ -131,6 +138,7 @@ function Form({ asked }: { asked: Asked }) {
     go(link.search({ ...all, fuzzy: all.fuzzy ? String(all.fuzzy) : null }));
   };
   const pattern = isPattern(text);
+  const hashed = config.value?.plates_hashed ?? false;
   return (
     <form
       class="search-form"
@@ -147,7 +155,7 @@ function Form({ asked }: { asked: Asked }) {
           class="input"
           type="search"
           value={text}
-          maxLength={32}
+          maxLength={40}
           autocomplete="off"
           autocapitalize="characters"
           spellcheck={false}
@@ -161,8 +169,8 @@ function Form({ asked }: { asked: Asked }) {
         <select
           id="search-fuzzy"
           class="input"
-          value={pattern ? "0" : String(fuzzy)}
-          disabled={pattern}
+          value={pattern || hashed ? "0" : String(fuzzy)}
+          disabled={pattern || hashed}
           onChange={(event) => {
             const value = Number(event.currentTarget.value);
             setFuzzy(value);
@@ -187,7 +195,9 @@ function Form({ asked }: { asked: Asked }) {
         Search
       </button>
       <p id="search-hint" class="small muted search-hint">
-        {pattern ? (
+        {hashed ? (
+          "Plates are kept as hashes here: a whole plate is found, not a part of one."
+        ) : pattern ? (
           "? is one character, * any number of them; the pattern has to fit the whole plate."
         ) : fuzzy ? (
           "The whole plate, with that many letters wrong, missing or too many."
@@ -203,13 +213,13 @@ function Form({ asked }: { asked: Asked }) {
 
 function Result({ plate, job, asked }: { plate: Plate; job: Job | null | undefined; asked: Asked }) {
   const to = link.review(plate.job_id ?? "", { t: plate.best.seconds, plate: plate.plate_id });
-  const pieces = asked.fuzzy && !isPattern(asked.text) ? parted(plate.text, asked.text) : [{ text: plate.text, other: false }];
+  const pieces = asked.fuzzy && !isPattern(asked.text) && !isHash(plate.text) ? parted(plate.text, asked.text) : [{ text: inShort(plate.text), other: false }];
   return (
     <li>
       <a class="result" href={to}>
-        <img src={address(plate.crop_url)} alt="" width="112" height="56" loading="lazy" decoding="async" />
+        <img src={address(plate.crop_url)} alt="" width="112" height="56" loading="lazy" decoding="async" onError={blank} />
         <span class="result-text">
-          <span class="plate">
+          <span class="plate" title={inFull(plate.text)}>
             {pieces.map((piece, i) => (piece.other ? <mark key={i}>{piece.text}</mark> : piece.text))}
           </span>
           {plate.correction ? <span class="tag active">by hand</span> : <Confidence value={plate.confidence} />}
@@ -232,7 +242,7 @@ function Nothing({ asked }: { asked: Asked }) {
   return (
     <div class="empty">
       <p>No plate fits.</p>
-      {asked.text && !isPattern(asked.text) && asked.fuzzy < 2 && (
+      {asked.text && !isPattern(asked.text) && asked.fuzzy < 2 && !config.value?.plates_hashed && (
         <a class="button" href={link.search({ ...asked, fuzzy: String(asked.fuzzy + 1) })}>
           Allow {asked.fuzzy ? "two wrong letters" : "a wrong letter"}
         </a>

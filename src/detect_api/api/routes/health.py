@@ -120,5 +120,6 @@ def config(parts: PartsDep) -> Any:
             "video_extensions": sorted(name[1:] for name in VIDEO_TYPES),
             "image_extensions": sorted(name[1:] for name in IMAGE_TYPES),
             "sample_available": True,
+            "plates_hashed": settings.plates_are_hashed,
         }
     )

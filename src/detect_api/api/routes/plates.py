@@ -58,7 +58,8 @@ def search(
     with parts.sessions() as session:
         page = result_service.search(
             session,
-            hash_key=parts.settings.plate_hash_key,
+            hashed=parts.settings.plates_are_hashed,
+            hash_keys=parts.settings.plate_hash_keys,
             pattern=text,
             fuzzy=fuzzy,
             since=since,

@@ -60,6 +60,7 @@ class ClientConfig(Response):
     video_extensions: list[str]
     image_extensions: list[str]
     sample_available: bool
+    plates_hashed: bool
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -78,6 +79,7 @@ class ClientConfig(Response):
                 "video_extensions": ["avi", "flv", "mkv", "mov", "mp4", "webm"],
                 "image_extensions": ["jpg", "png"],
                 "sample_available": True,
+                "plates_hashed": False,
             }
         }
     )
