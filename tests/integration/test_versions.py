@@ -360,6 +360,35 @@ def test_a_plan_that_has_begun_stays_with_its_edition(api: Api, shop: Workshop) 
         plan.plan(shop, job_id, 1, task_id)
 
 
+def planned(api: Api, shop: Workshop, **values: Any) -> Job:
+    """A job whose video is none, when its plan has come to see that."""
+    job_id = uuid.uuid4()
+    key = f"videos/{job_id}.mp4"
+    api.parts.store.put(key, b"no video", "video/mp4")
+    values = {"object_etag": api.parts.store.head(key).etag, **values}
+    with api.parts.sessions.begin() as session:
+        session.add(Job(id=job_id, type="video", status="pending", object_key=key, **values))
+        session.flush()
+        queue.defer_plan(session, job_id, 1)
+        task_id = session.scalar(
+            text("SELECT id FROM procrastinate_jobs WHERE args->>'job_id' = :id"),
+            {"id": str(job_id)},
+        )
+        assert task_id is not None
+    with pytest.raises(VideoError):
+        plan.plan(shop, job_id, 1, task_id)
+    with api.parts.sessions() as session:
+        return session.get_one(Job, job_id)
+
+
+def test_the_checksum_of_a_video_that_was_replaced_since_is_taken_again(
+    api: Api, shop: Workshop
+) -> None:
+    assert planned(api, shop, input_sha256="known").input_sha256 == "known"
+    replaced = planned(api, shop, input_sha256="known", object_etag="another")
+    assert replaced.input_sha256 is None
+
+
 def test_a_sign_of_life_lasts_and_is_never_shortened(api: Api) -> None:
     name = f"0.0.{uuid.uuid4().hex[:8]}"
     with api.parts.sessions.begin() as session:

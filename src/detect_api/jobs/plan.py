@@ -68,6 +68,8 @@ def _start(shop: Workshop, job_id: uuid.UUID, attempt: int, task_id: int) -> Job
             job.software = f"detect-api {detect_api.__version__}"
             job.edition = shop.edition
             job.models = [asdict(model) for model in shop.engine.models]
+            if job.object_etag != found.etag:
+                job.input_sha256 = None  # of what was there when an earlier attempt read it
             job.object_etag = found.etag
             job.file_size = found.size
             queue.move(session, task_id, shop.edition)
