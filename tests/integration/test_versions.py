@@ -18,7 +18,7 @@ from detect_api.core.errors import VideoError
 from detect_api.db import migrate, schema
 from detect_api.db.schema import DatabaseVersion, await_fit
 from detect_api.db.tables import Job, Lease, Segment
-from detect_api.jobs import editions, plan, queue, segment, states
+from detect_api.jobs import editions, merge, plan, queue, segment, states
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.services import service_state
@@ -321,6 +321,22 @@ def test_a_job_that_nobody_can_finish_is_begun_anew_once(
     assert tasks(api, job_id) == [("control", "plan", 2)]
     with pytest.raises(states.Superseded):  # what an old worker still has in its hands
         segment.segment(shop, job_id, 1, 1)
+
+
+@pytest.mark.parametrize("name", [OTHER, None])
+def test_work_that_another_version_queued_for_everybody_is_left_to_it(
+    api: Api, shop: Workshop, name: str | None
+) -> None:
+    job_id = begun_by(api, name, updated_at=datetime.now(UTC))
+    with pytest.raises(states.Superseded):
+        segment.segment(shop, job_id, 1, 1)
+    with api.parts.sessions.begin() as session:
+        waiting = session.get_one(Segment, (job_id, 1))
+        assert waiting.tries == 0
+        waiting.result = b"in the other version's words"
+    with pytest.raises(states.Superseded):
+        merge.merge(shop, job_id, 1)
+    assert api.job(str(job_id))["status"] == "processing"
 
 
 def test_a_job_that_still_moves_is_not_begun_anew(api: Api, shop: Workshop) -> None:
