@@ -545,6 +545,14 @@ def test_a_whole_upload_whose_process_died_is_finished(tus: Client) -> None:
     assert tus.api.queued(str(job_id)) == ["plan"]
 
 
+def test_a_whole_upload_is_finished_by_a_request_that_brings_nothing(tus: Client) -> None:
+    location = tus.create(5)
+    job_id = write_without_finishing(tus.api, location, b"abcde")
+    assert tus.send(location, 5, b"") == 5
+    assert tus.api.job(str(job_id))["status"] == "pending"
+    assert stored(tus.api, str(job_id)) == b"abcde"
+
+
 def test_an_object_that_was_completed_by_a_process_that_died_counts(tus: Client) -> None:
     location = tus.create(5)
     job_id = write_without_finishing(tus.api, location, b"abcde")

@@ -80,7 +80,7 @@ class TusWriter:
         # whether they have been read back into the spool file.
         self._pieces: list[dict[str, Any]] = list(upload.pieces)
         self._before = sum(piece["size"] for piece in self._pieces)
-        self._part_start = upload.received - upload.received % upload.part_size
+        self._part_start = upload.received - self._before
         self._loaded = False
         # What is safe in storage and not written down yet.
         self._new_parts: list[tuple[int, str]] = []
