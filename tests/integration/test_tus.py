@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import resource
 import socket
 import time
 import uuid
@@ -618,6 +619,31 @@ def test_nothing_counts_that_storage_did_not_take(api: Api) -> None:
     writer.close()
     assert client.offset(location) == PART + 10
     client.send(location, PART + 10, body[PART + 10 :])
+    assert stored(api, id_of(location)) == body
+    client.close()
+
+
+def test_a_disk_that_takes_only_a_part_of_a_piece_damages_nothing(api: Api) -> None:
+    client = Client(api)
+    body = os.urandom(PART - 5)
+    location = client.create(len(body))
+    client.send(location, 0, body[: PART - 10])
+    holder = uuid.uuid4()
+    upload = tus_service.take(api.parts.sessions, uuid.UUID(id_of(location)), holder)
+    assert upload is not None
+    writer = TusWriter(api.parts.settings, api.parts.sessions, api.parts.store, upload, holder)
+    writer.write(body[PART - 10 :])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Of a write that goes over the end, the system takes what fits, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PART - MIB // 2, hard))
+    try:
+        with pytest.raises(StorageError, match="cannot be buffered"):
+            writer.keep(whole=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert writer.keep(whole=True) == len(body)
+    writer.close()
+    client.send(location, len(body), b"")
     assert stored(api, id_of(location)) == body
     client.close()
 
