@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import delete, text, update
 
+from detect_api.core.errors import StorageError
 from detect_api.db.tables import Job, Lease, Removal, Segment
-from detect_api.jobs import queue
+from detect_api.jobs import queue, rounds
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
+from detect_api.storage.base import ObjectInfo, ObjectStore
 from detect_api.vision import wire
 from detect_api.vision.edition import edition
 from detect_api.vision.types import SegmentResult
@@ -156,6 +160,36 @@ def test_a_late_upload_counts_although_its_url_expired(api: Api, shop: Workshop)
     sweep(shop)
     assert api.job(str(arrived))["status"] == "uploaded"
     assert api.job(str(missing))["status"] == "expired"
+
+
+class HangingStore:
+    """A storage that says only after a while that it cannot be reached."""
+
+    def __init__(self, real: ObjectStore) -> None:
+        self._real = real
+        self.asked = 0
+
+    def head(self, key: str) -> ObjectInfo:
+        self.asked += 1
+        time.sleep(0.2)
+        raise StorageError(f"No answer for {key}.")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_a_storage_that_hangs_does_not_keep_the_sweep_from_everything_else(
+    api: Api, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "SECONDS", 0.5)
+    late = [
+        a_job(api, type="upload", status="awaiting_upload", expires_at=LONG_AGO) for _ in range(20)
+    ]
+    hanging = HangingStore(api.parts.store)
+    assert sweep(replace(shop, store=cast("ObjectStore", hanging)))
+    assert 0 < hanging.asked < 10
+    sweep(shop)
+    assert {api.job(str(job_id))["status"] for job_id in late} == {"expired"}
 
 
 def test_pictures_of_a_deleted_job_are_removed_again_for_a_while(api: Api, shop: Workshop) -> None:

@@ -21,6 +21,7 @@ from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, Removal
 from detect_api.jobs import queue, receipts, states
+from detect_api.jobs.rounds import in_time
 from detect_api.storage.base import ObjectStore
 from detect_api.storage.multipart import OpenUpload, StoredPart, UploadGone
 from detect_api.storage.s3_multipart import multipart_of
@@ -159,7 +160,7 @@ def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
             )
             .limit(_LIMIT)
         ).all()
-    for job in ended:
+    for job in in_time(ended):
         assert job.object_key is not None
         assert job.multipart_id is not None
         try:

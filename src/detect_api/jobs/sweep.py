@@ -44,6 +44,7 @@ from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.reconcile import reconcile
 from detect_api.jobs.resumable_sweep import sweep_resumable
+from detect_api.jobs.rounds import in_time
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectStore
 
@@ -226,7 +227,7 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
             )
             .limit(_LIMIT)
         ).all()
-    for job in broken:
+    for job in in_time(broken):
         if job.multipart_id and job.object_key:
             try:
                 store.abort(job.object_key, job.multipart_id)
@@ -258,7 +259,7 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
             .where(Job.status == states.AWAITING_UPLOAD, Job.expires_at < before)
             .limit(_LIMIT)
         ).all()
-    for job in late:
+    for job in in_time(late):
         try:
             look_for_upload(sessions, store, job, limit)
         except StorageError as error:
@@ -289,9 +290,9 @@ def _remove(shop: Workshop) -> None:
             .limit(_LIMIT)
         ).all()
     try:
-        for removal in removals:
+        for removal in in_time(removals):
             receipts.carry_out(shop.sessions, shop.store, removal)
-        for job_id in leftover:
+        for job_id in in_time(leftover):
             remove_if_asked(shop, job_id)
             with shop.sessions.begin() as session:
                 session.execute(update(Job).where(Job.id == job_id).values(checked_at=func.now()))
