@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import delete, text, update
 
 from detect_api.core.errors import StorageError
-from detect_api.db.tables import Job, Lease, Removal, Segment
+from detect_api.db.tables import AuditEntry, IdempotencyKey, Job, Lease, Removal, Segment
 from detect_api.jobs import queue, rounds
+from detect_api.jobs import sweep as sweeping
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectInfo, ObjectStore
@@ -222,3 +223,30 @@ def test_a_frozen_sweeper_does_not_keep_others_from_it(api: Api, shop: Workshop)
     with api.parts.sessions.begin() as session:
         session.execute(update(Lease).values(until=LONG_AGO))
     assert sweep(shop)
+
+
+def test_old_entries_go_a_limited_number_at_a_time(
+    api: Api, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "FORGET_AT_ONCE", 2)
+    ancient = datetime(1999, 1, 1, tzinfo=UTC)
+    with api.parts.sessions.begin() as session:
+        for number in range(3):
+            session.add(AuditEntry(at=ancient, tenant="default", action="old"))
+            session.add(
+                IdempotencyKey(
+                    route="old", key=str(number), fingerprint="", response={}, created_at=ancient
+                )
+            )
+
+    def left() -> tuple[int, int]:
+        with api.parts.sessions() as session:
+            return (
+                session.query(AuditEntry).filter_by(action="old").count(),
+                session.query(IdempotencyKey).filter_by(route="old").count(),
+            )
+
+    sweep(shop)
+    assert left() == (1, 1)
+    sweep(shop)
+    assert left() == (0, 0)

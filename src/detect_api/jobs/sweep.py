@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 import structlog
-from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy import delete, func, or_, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -59,6 +59,7 @@ UPLOAD_SILENCE_SECONDS = 30.0
 
 LEASE_SECONDS = 10.0
 IDEMPOTENCY_HOURS = 24
+FORGET_AT_ONCE = 5000
 _LEASE = "sweep"
 _LIMIT = 200
 
@@ -301,17 +302,25 @@ def _remove(shop: Workshop) -> None:
 
 
 def _forget(sessions: SessionFactory, settings: Settings) -> None:
+    """Deletes what was to be kept for a time, a limited number of each at a time."""
     with sessions.begin() as session:
+        key = tuple_(IdempotencyKey.route, IdempotencyKey.key)
+        used = select(IdempotencyKey.route, IdempotencyKey.key).where(
+            IdempotencyKey.created_at < func.now() - timedelta(hours=IDEMPOTENCY_HOURS)
+        )
         session.execute(
-            delete(IdempotencyKey).where(
-                IdempotencyKey.created_at < func.now() - timedelta(hours=IDEMPOTENCY_HOURS)
-            )
+            delete(IdempotencyKey)
+            .where(key.in_(used.limit(FORGET_AT_ONCE)))
+            .execution_options(synchronize_session=False)
         )
         outbox.forget(session, settings.webhook_retention_days)
         days = settings.audit_retention_days
+        noted = select(AuditEntry.id).where(
+            AuditEntry.at < func.now() - func.make_interval(0, 0, 0, days)
+        )
         session.execute(
             delete(AuditEntry)
-            .where(AuditEntry.at < func.now() - func.make_interval(0, 0, 0, days))
+            .where(AuditEntry.id.in_(noted.limit(FORGET_AT_ONCE)))
             .execution_options(synchronize_session=False)
         )
         ended = func.now() - func.make_interval(0, 0, 0, 1)
