@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import Select, delete, text, update
 
 from detect_api.core.errors import StorageError
 from detect_api.db.tables import AuditEntry, IdempotencyKey, Job, Lease, Removal, Segment
-from detect_api.jobs import queue, rounds
+from detect_api.jobs import multipart, queue, retention, rounds
 from detect_api.jobs import sweep as sweeping
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
@@ -189,6 +189,7 @@ def test_a_storage_that_hangs_does_not_keep_the_sweep_from_everything_else(
     hanging = HangingStore(api.parts.store)
     assert sweep(replace(shop, store=cast("ObjectStore", hanging)))
     assert 0 < hanging.asked < 10
+    monkeypatch.undo()
     sweep(shop)
     assert {api.job(str(job_id))["status"] for job_id in late} == {"expired"}
 
@@ -250,3 +251,34 @@ def test_old_entries_go_a_limited_number_at_a_time(
     assert left() == (1, 1)
     sweep(shop)
     assert left() == (0, 0)
+
+
+MANY_ENDED_JOBS = """
+    INSERT INTO jobs (id, type, status, object_key, completed_at)
+    SELECT gen_random_uuid(), kind, status, 'videos/' || n || status, now()
+      FROM generate_series(1, 5000) n,
+           (VALUES ('video', 'completed'), ('upload', 'expired')) AS ended (kind, status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (retention.first_due("video", 1), "jobs_videos_kept_idx"),
+        (retention.first_due("picture", 1), "jobs_pictures_kept_idx"),
+        (retention.first_due("plate", 1), "jobs_plates_kept_idx"),
+        (sweeping.videos_to_go(), "jobs_video_to_go_idx"),
+        (multipart.with_parts_to_go(), "jobs_parts_to_go_idx"),
+    ],
+    ids=["video", "picture", "plate", "video to go", "parts to go"],
+)
+def test_what_is_due_is_found_without_reading_all_jobs(
+    api: Api, query: Select[Any], index: str
+) -> None:
+    statement = query.compile(api.parts.engines[0], compile_kwargs={"literal_binds": True})
+    with api.parts.sessions() as session:
+        session.execute(text(MANY_ENDED_JOBS))
+        session.execute(text("ANALYZE jobs"))
+        plan = session.connection().exec_driver_sql(f"EXPLAIN {statement}").scalars().all()
+        session.rollback()
+    assert index in "\n".join(plan)

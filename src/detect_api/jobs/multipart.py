@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import structlog
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import ColumnElement, Select, func, select, text, update
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import MIB, Settings
@@ -144,6 +144,15 @@ def carry_out_now(sessions: SessionFactory, store: ObjectStore, prefix: str) -> 
         log.warning("removal_postponed", detail=error.detail)
 
 
+def with_parts_to_go() -> Select[Job]:
+    """Uploads that expired or failed, of which storage may still hold parts."""
+    return select(Job).where(
+        Job.type == "upload",
+        Job.status.in_((states.EXPIRED, states.FAILED)),
+        Job.multipart_id.is_not(None),
+    )
+
+
 def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
     """Drops the parts of uploads that expired or failed.
 
@@ -151,15 +160,7 @@ def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
     """
     multipart = multipart_of(store)
     with sessions() as session:
-        ended = session.scalars(
-            select(Job)
-            .where(
-                Job.type == "upload",
-                Job.status.in_((states.EXPIRED, states.FAILED)),
-                Job.multipart_id.is_not(None),
-            )
-            .limit(_LIMIT)
-        ).all()
+        ended = session.scalars(with_parts_to_go().limit(_LIMIT)).all()
     for job in in_time(ended):
         assert job.object_key is not None
         assert job.multipart_id is not None

@@ -8,11 +8,12 @@ a worker's machine may be wrong.
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timedelta
 
 import psycopg
 import structlog
-from sqlalchemy import delete, func, or_, select, text, tuple_, update
+from sqlalchemy import Select, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -273,6 +274,16 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
             multipart.expire(session, job.id, message, before=before)
 
 
+def videos_to_go() -> Select[uuid.UUID]:
+    """Completed jobs whose videos should have gone, and were not looked at just now."""
+    return select(Job.id).where(
+        Job.status == states.COMPLETED,
+        Job.video_deleted_at.is_(None),
+        Job.parameters["delete_after_processing"].astext == "true",
+        or_(Job.checked_at.is_(None), Job.checked_at < func.now() - timedelta(seconds=30)),
+    )
+
+
 def _remove(shop: Workshop) -> None:
     """Removes objects whose rows are gone, and videos that were to go after processing."""
     with shop.sessions() as session:
@@ -280,16 +291,7 @@ def _remove(shop: Workshop) -> None:
         removals = session.scalars(
             select(Removal).order_by(Removal.tried_at.nulls_first(), Removal.id).limit(_LIMIT)
         ).all()
-        leftover = session.scalars(
-            select(Job.id)
-            .where(
-                Job.status == states.COMPLETED,
-                Job.video_deleted_at.is_(None),
-                Job.parameters["delete_after_processing"].as_boolean().is_(True),
-                or_(Job.checked_at.is_(None), Job.checked_at < func.now() - timedelta(seconds=30)),
-            )
-            .limit(_LIMIT)
-        ).all()
+        leftover = session.scalars(videos_to_go().limit(_LIMIT)).all()
     try:
         for removal in in_time(removals):
             receipts.carry_out(shop.sessions, shop.store, removal)
