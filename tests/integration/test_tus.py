@@ -29,6 +29,7 @@ from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.services import tus_service, tus_writer
 from detect_api.services.tus_writer import TusWriter
+from detect_api.storage.directory import DirectoryStore
 from detect_api.storage.s3 import S3Store
 from tests.proxy import CuttingProxy
 
@@ -697,6 +698,30 @@ def test_an_upload_that_is_finished_is_forgotten_later(on_disk: Client) -> None:
     assert on_disk.head(location).status_code == 404
     assert on_disk.api.job(id_of(location))["status"] == "pending"
     assert stored(on_disk.api, id_of(location)) == b"abc"
+
+
+def test_what_a_dead_process_began_on_disk_goes_and_what_lives_stays(on_disk: Client) -> None:
+    api = on_disk.api
+    store = api.parts.store
+    assert isinstance(store, DirectoryStore)
+    location = on_disk.create(PART + 5)
+    on_disk.send(location, 0, bytes(PART))
+    alive = row_of(api, location)
+    assert alive is not None
+    assert alive.multipart_id is not None
+    dead, fresh = store.begin("videos/a.jpg", "", {}).id, store.begin("videos/b.jpg", "", {}).id
+    about = store.part_path(dead).with_suffix(".json")
+    about.write_text("{}")
+    ancient = (LONG_AGO - timedelta(days=60)).timestamp()
+    for path in (store.part_path(alive.multipart_id), store.part_path(dead), about):
+        os.utime(path, (ancient, ancient))
+    run_sweep(api)
+    left = {path.name for path in store.part_path(dead).parent.iterdir()}
+    assert {alive.multipart_id, fresh} <= left
+    assert not {dead, about.name} & left
+    on_disk.send(location, PART, bytes(5))
+    assert stored(api, id_of(location)) == bytes(PART + 5)
+    store.abort("", fresh)
 
 
 def test_giving_up_removes_what_was_stored(tus: Client) -> None:
