@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Table, text
+from sqlalchemy.exc import ProgrammingError
 
 from detect_api.db.migrate import upgrade
 from detect_api.db.session import make_engine
@@ -46,4 +48,12 @@ def test_migrating_again_and_at_the_same_time_changes_nothing(database_url: str)
     other.dispose()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("DROP DATABASE migrated_at_once"))
+    engine.dispose()
+
+
+def test_an_error_of_the_database_does_not_tell_what_a_plate_reads(database_url: str) -> None:
+    engine = make_engine(database_url, pool_size=1)
+    with pytest.raises(ProgrammingError) as info, engine.connect() as connection:
+        connection.execute(text("SELECT :word FROM nowhere"), {"word": "AB12CDE"})
+    assert "AB12CDE" not in str(info.value)
     engine.dispose()

@@ -452,6 +452,21 @@ def test_completing_twice_at_once_gives_the_same_answer(api: Api) -> None:
     assert stored(api, upload) == TAIL
 
 
+def test_an_object_counts_although_the_store_is_just_forgetting_its_parts(api: Api) -> None:
+    store = api.parts.store
+    assert isinstance(store, S3Store)
+    upload = begin(api, SHORT)
+    etags = send(api, upload)
+    complete_in_store(api, upload, etags)
+    # What is left of the parts while they are removed looks like an upload that has too few.
+    parts = S3Multipart(store.client, store.bucket)
+    left = parts.create(upload["s3_key"], "video/mp4", {}, None)
+    change(api, upload, multipart_id=left)
+    assert complete(api, upload, etags).status_code == 200
+    assert stored(api, upload) == TAIL
+    store.abort(upload["s3_key"], left)
+
+
 @pytest.mark.parametrize("by", ["complete", "upload", "job", "sweep"])
 def test_an_object_whose_completion_nobody_noted_is_found(
     api: Api, shop: Workshop, by: str

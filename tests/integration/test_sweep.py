@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import Select, delete, func, select, text, update
 
-from detect_api.db.tables import Job, Lease, Removal, Segment
-from detect_api.jobs import queue, receipts
+from detect_api.core.errors import StorageError
+from detect_api.db.tables import AuditEntry, IdempotencyKey, Job, Lease, Removal, Segment
+from detect_api.jobs import multipart, queue, receipts, retention, rounds
+from detect_api.jobs import sweep as sweeping
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
+from detect_api.storage.base import ObjectInfo, ObjectStore
 from detect_api.vision import wire
 from detect_api.vision.edition import edition
 from detect_api.vision.types import SegmentResult
@@ -159,6 +164,37 @@ def test_a_late_upload_counts_although_its_url_expired(api: Api, shop: Workshop)
     assert api.job(str(missing))["status"] == "expired"
 
 
+class HangingStore:
+    """A storage that says only after a while that it cannot be reached."""
+
+    def __init__(self, real: ObjectStore) -> None:
+        self._real = real
+        self.asked = 0
+
+    def head(self, key: str) -> ObjectInfo:
+        self.asked += 1
+        time.sleep(0.2)
+        raise StorageError(f"No answer for {key}.")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_a_storage_that_hangs_does_not_keep_the_sweep_from_everything_else(
+    api: Api, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "SECONDS", 0.5)
+    late = [
+        a_job(api, type="upload", status="awaiting_upload", expires_at=LONG_AGO) for _ in range(20)
+    ]
+    hanging = HangingStore(api.parts.store)
+    assert sweep(replace(shop, store=cast("ObjectStore", hanging)))
+    assert 0 < hanging.asked < 10
+    monkeypatch.undo()
+    sweep(shop)
+    assert {api.job(str(job_id))["status"] for job_id in late} == {"expired"}
+
+
 def test_pictures_of_a_deleted_job_are_removed_again_for_a_while(api: Api, shop: Workshop) -> None:
     job_id = api.finished_job(["AB12CDE"])
     api.client.delete(f"/jobs/{job_id}")
@@ -285,3 +321,61 @@ def test_a_frozen_sweeper_does_not_keep_others_from_it(api: Api, shop: Workshop)
     with api.parts.sessions.begin() as session:
         session.execute(update(Lease).values(until=LONG_AGO))
     assert sweep(shop)
+
+
+def test_old_entries_go_a_limited_number_at_a_time(
+    api: Api, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "FORGET_AT_ONCE", 2)
+    ancient = datetime(1999, 1, 1, tzinfo=UTC)
+    with api.parts.sessions.begin() as session:
+        for number in range(3):
+            session.add(AuditEntry(at=ancient, tenant="default", action="old"))
+            session.add(
+                IdempotencyKey(
+                    route="old", key=str(number), fingerprint="", response={}, created_at=ancient
+                )
+            )
+
+    def left() -> tuple[int, int]:
+        with api.parts.sessions() as session:
+            return (
+                session.query(AuditEntry).filter_by(action="old").count(),
+                session.query(IdempotencyKey).filter_by(route="old").count(),
+            )
+
+    sweep(shop)
+    assert left() == (1, 1)
+    sweep(shop)
+    assert left() == (0, 0)
+
+
+MANY_ENDED_JOBS = """
+    INSERT INTO jobs (id, type, status, object_key, completed_at)
+    SELECT gen_random_uuid(), kind, status, 'videos/' || n || status, now()
+      FROM generate_series(1, 5000) n,
+           (VALUES ('video', 'completed'), ('upload', 'expired')) AS ended (kind, status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (retention.first_due("video", 1), "jobs_videos_kept_idx"),
+        (retention.first_due("picture", 1), "jobs_pictures_kept_idx"),
+        (retention.first_due("plate", 1), "jobs_plates_kept_idx"),
+        (sweeping.videos_to_go(), "jobs_video_to_go_idx"),
+        (multipart.with_parts_to_go(), "jobs_parts_to_go_idx"),
+    ],
+    ids=["video", "picture", "plate", "video to go", "parts to go"],
+)
+def test_what_is_due_is_found_without_reading_all_jobs(
+    api: Api, query: Select[Any], index: str
+) -> None:
+    statement = query.compile(api.parts.engines[0], compile_kwargs={"literal_binds": True})
+    with api.parts.sessions() as session:
+        session.execute(text(MANY_ENDED_JOBS))
+        session.execute(text("ANALYZE jobs"))
+        plan = session.connection().exec_driver_sql(f"EXPLAIN {statement}").scalars().all()
+        session.rollback()
+    assert index in "\n".join(plan)

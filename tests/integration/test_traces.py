@@ -86,6 +86,24 @@ def test_one_trace_leads_from_the_request_to_every_segment(sample: Sample) -> No
     assert request.parent_span_id.hex() == "b7ad6b7169203331"
 
 
+def test_a_span_tells_neither_what_was_asked_nor_what_an_error_says(api_without_s3: Any) -> None:
+    with collector() as (address, spans):
+        end = tracing.configure(make_settings(otel_exporter_otlp_endpoint=address), "api")
+        try:
+            for path in ("/plates/AB12CDE/crop.jpg", "/plates?text=AB12CDE", "/AB12CDE"):
+                api_without_s3.client.get(path)
+            with pytest.raises(ValueError, match="AB12CDE"), tracing.span("merge"):
+                raise ValueError("AB12CDE")
+        finally:
+            end()
+    assert {s.name for _, s in spans} == {
+        "GET /plates/{plate_id}/crop.jpg", "GET /plates", "GET (none)", "merge",
+    }  # fmt: skip
+    assert "AB12CDE" not in str(spans)
+    failed = next(s for _, s in spans if s.name == "merge")
+    assert (failed.status.code, failed.status.message) == (2, "ValueError")
+
+
 def test_without_an_endpoint_nothing_is_traced(tmp_path: Path) -> None:
     end = tracing.configure(Settings(_env_file=None, data_dir=tmp_path), "api")
     with tracing.span("x"):

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import resource
 import socket
 import time
 import uuid
@@ -28,6 +29,7 @@ from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.services import tus_service, tus_writer
 from detect_api.services.tus_writer import TusWriter
+from detect_api.storage.directory import DirectoryStore
 from detect_api.storage.s3 import S3Store
 from tests.proxy import CuttingProxy
 
@@ -545,6 +547,14 @@ def test_a_whole_upload_whose_process_died_is_finished(tus: Client) -> None:
     assert tus.api.queued(str(job_id)) == ["plan"]
 
 
+def test_a_whole_upload_is_finished_by_a_request_that_brings_nothing(tus: Client) -> None:
+    location = tus.create(5)
+    job_id = write_without_finishing(tus.api, location, b"abcde")
+    assert tus.send(location, 5, b"") == 5
+    assert tus.api.job(str(job_id))["status"] == "pending"
+    assert stored(tus.api, str(job_id)) == b"abcde"
+
+
 def test_an_object_that_was_completed_by_a_process_that_died_counts(tus: Client) -> None:
     location = tus.create(5)
     job_id = write_without_finishing(tus.api, location, b"abcde")
@@ -614,6 +624,31 @@ def test_nothing_counts_that_storage_did_not_take(api: Api) -> None:
     client.close()
 
 
+def test_a_disk_that_takes_only_a_part_of_a_piece_damages_nothing(api: Api) -> None:
+    client = Client(api)
+    body = os.urandom(PART - 5)
+    location = client.create(len(body))
+    client.send(location, 0, body[: PART - 10])
+    holder = uuid.uuid4()
+    upload = tus_service.take(api.parts.sessions, uuid.UUID(id_of(location)), holder)
+    assert upload is not None
+    writer = TusWriter(api.parts.settings, api.parts.sessions, api.parts.store, upload, holder)
+    writer.write(body[PART - 10 :])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Of a write that goes over the end, the system takes what fits, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PART - MIB // 2, hard))
+    try:
+        with pytest.raises(StorageError, match="cannot be buffered"):
+            writer.keep(whole=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert writer.keep(whole=True) == len(body)
+    writer.close()
+    client.send(location, len(body), b"")
+    assert stored(api, id_of(location)) == body
+    client.close()
+
+
 def test_a_request_that_lost_its_lease_writes_nothing_down(on_disk: Client) -> None:
     location = on_disk.create(5)
     parts, job_id, frozen = on_disk.api.parts, uuid.UUID(id_of(location)), uuid.uuid4()
@@ -663,6 +698,30 @@ def test_an_upload_that_is_finished_is_forgotten_later(on_disk: Client) -> None:
     assert on_disk.head(location).status_code == 404
     assert on_disk.api.job(id_of(location))["status"] == "pending"
     assert stored(on_disk.api, id_of(location)) == b"abc"
+
+
+def test_what_a_dead_process_began_on_disk_goes_and_what_lives_stays(on_disk: Client) -> None:
+    api = on_disk.api
+    store = api.parts.store
+    assert isinstance(store, DirectoryStore)
+    location = on_disk.create(PART + 5)
+    on_disk.send(location, 0, bytes(PART))
+    alive = row_of(api, location)
+    assert alive is not None
+    assert alive.multipart_id is not None
+    dead, fresh = store.begin("videos/a.jpg", "", {}).id, store.begin("videos/b.jpg", "", {}).id
+    about = store.part_path(dead).with_suffix(".json")
+    about.write_text("{}")
+    ancient = (LONG_AGO - timedelta(days=60)).timestamp()
+    for path in (store.part_path(alive.multipart_id), store.part_path(dead), about):
+        os.utime(path, (ancient, ancient))
+    run_sweep(api)
+    left = {path.name for path in store.part_path(dead).parent.iterdir()}
+    assert {alive.multipart_id, fresh} <= left
+    assert not {dead, about.name} & left
+    on_disk.send(location, PART, bytes(5))
+    assert stored(api, id_of(location)) == bytes(PART + 5)
+    store.abort("", fresh)
 
 
 def test_giving_up_removes_what_was_stored(tus: Client) -> None:

@@ -18,7 +18,7 @@ from detect_api.core.errors import VideoError
 from detect_api.db import migrate, schema
 from detect_api.db.schema import DatabaseVersion, await_fit
 from detect_api.db.tables import Job, Lease, Segment
-from detect_api.jobs import editions, plan, queue, segment, states
+from detect_api.jobs import editions, merge, plan, queue, segment, states
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.services import service_state
@@ -323,6 +323,22 @@ def test_a_job_that_nobody_can_finish_is_begun_anew_once(
         segment.segment(shop, job_id, 1, 1)
 
 
+@pytest.mark.parametrize("name", [OTHER, None])
+def test_work_that_another_version_queued_for_everybody_is_left_to_it(
+    api: Api, shop: Workshop, name: str | None
+) -> None:
+    job_id = begun_by(api, name, updated_at=datetime.now(UTC))
+    with pytest.raises(states.Superseded):
+        segment.segment(shop, job_id, 1, 1)
+    with api.parts.sessions.begin() as session:
+        waiting = session.get_one(Segment, (job_id, 1))
+        assert waiting.tries == 0
+        waiting.result = b"in the other version's words"
+    with pytest.raises(states.Superseded):
+        merge.merge(shop, job_id, 1)
+    assert api.job(str(job_id))["status"] == "processing"
+
+
 def test_a_job_that_still_moves_is_not_begun_anew(api: Api, shop: Workshop) -> None:
     job_id = begun_by(api, OTHER, updated_at=datetime.now(UTC))
     sweep(shop)
@@ -358,6 +374,35 @@ def test_a_plan_that_has_begun_stays_with_its_edition(api: Api, shop: Workshop) 
         job.edition = OTHER
     with pytest.raises(states.Superseded):
         plan.plan(shop, job_id, 1, task_id)
+
+
+def planned(api: Api, shop: Workshop, **values: Any) -> Job:
+    """A job whose video is none, when its plan has come to see that."""
+    job_id = uuid.uuid4()
+    key = f"videos/{job_id}.mp4"
+    api.parts.store.put(key, b"no video", "video/mp4")
+    values = {"object_etag": api.parts.store.head(key).etag, **values}
+    with api.parts.sessions.begin() as session:
+        session.add(Job(id=job_id, type="video", status="pending", object_key=key, **values))
+        session.flush()
+        queue.defer_plan(session, job_id, 1)
+        task_id = session.scalar(
+            text("SELECT id FROM procrastinate_jobs WHERE args->>'job_id' = :id"),
+            {"id": str(job_id)},
+        )
+        assert task_id is not None
+    with pytest.raises(VideoError):
+        plan.plan(shop, job_id, 1, task_id)
+    with api.parts.sessions() as session:
+        return session.get_one(Job, job_id)
+
+
+def test_the_checksum_of_a_video_that_was_replaced_since_is_taken_again(
+    api: Api, shop: Workshop
+) -> None:
+    assert planned(api, shop, input_sha256="known").input_sha256 == "known"
+    replaced = planned(api, shop, input_sha256="known", object_etag="another")
+    assert replaced.input_sha256 is None
 
 
 def test_a_sign_of_life_lasts_and_is_never_shortened(api: Api) -> None:

@@ -6,45 +6,26 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import ANY, Stubber
+from botocore.stub import ANY
 from typer.testing import CliRunner
 
 from detect_api.aws import connection, iam
 from detect_api.aws.connection import AwsRefused
-from detect_api.aws.converge import Change
 from detect_api.aws.iam import converge_role, converge_user, make_key
 from detect_api.aws.policy import QUEUE_ACTIONS, service_policy, trust_statement
 from detect_api.cli import app
 from detect_api.core.errors import InvalidRequest
+from tests.aws import REGION, Stub, by_name, never, played
 
-BUCKET, REGION = "your-videos", "eu-central-1"
+BUCKET = "your-videos"
 POLICY = service_policy(BUCKET, "videos/", REGION)
-
-
-class Stub(Stubber):
-    """A Stubber that does not hide what kind of client it has."""
-
-    client: Any
 
 
 @pytest.fixture
 def aws_iam() -> Iterator[Stub]:
-    client = boto3.client(
-        "iam", region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x"
-    )
-    with Stub(client) as stubber:
+    with played("iam") as stubber:
         yield stubber
-        stubber.assert_no_pending_responses()
-
-
-def by_name(changes: Iterator[Change]) -> dict[str, Change]:
-    return {change.name: change for change in changes}
-
-
-def never(_seconds: float) -> None:
-    raise AssertionError("it waited")
 
 
 # -- user and role --------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from botocore.stub import Stubber
 from typer.testing import CliRunner
 
 from detect_api.aws import check
@@ -25,30 +24,18 @@ from detect_api.aws.wanted import PUBLIC_ACCESS_BLOCK, Wanted, log_rule, log_sta
 from detect_api.cli import app
 from detect_api.core.errors import InvalidRequest
 from detect_api.storage.s3 import make_client
+from tests.aws import REGION, Stub, by_name, never, played
 from tests.conftest import make_settings
 
-BUCKET, LOGS, REGION = "your-videos", "your-logs", "eu-central-1"
+BUCKET, LOGS = "your-videos", "your-logs"
 IN_REGION = {"ResponseMetadata": {"HTTPHeaders": {"x-amz-bucket-region": REGION}}}
 POLICY = service_policy(BUCKET, "videos/", REGION)
 
 
-class Stub(Stubber):
-    """A Stubber that does not hide what kind of client it has."""
-
-    client: Any
-
-
-def client_for(service: str) -> Any:
-    return boto3.client(  # type: ignore[call-overload]
-        service, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x"
-    )
-
-
 @pytest.fixture
 def s3() -> Iterator[Stub]:
-    with Stub(client_for("s3")) as stubber:
+    with played("s3") as stubber:
         yield stubber
-        stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
@@ -70,14 +57,6 @@ def test_the_check_names_what_keeps_it_from_listing_versions(
         found = check._without_versions(check._try(trial, *step))
     assert (found.status, found.detail) == (status, f"answered {code}")
     assert advice in found.advice
-
-
-def by_name(changes: Iterator[Change]) -> dict[str, Change]:
-    return {change.name: change for change in changes}
-
-
-def never(_seconds: float) -> None:
-    raise AssertionError("it waited")
 
 
 # -- the bucket -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from detect_api.core import worker_port
 from detect_api.core.cloudwatch import EmbeddedMetrics, tell_regularly
+from detect_api.core.metrics import Metrics
 from detect_api.core.worker_health import STUCK_SECONDS, WorkerHealth
 from detect_api.core.worker_metrics import WorkerMetrics
 
@@ -26,6 +27,19 @@ def test_a_task_is_counted_with_its_outcome_also_when_it_raises() -> None:
     assert told("detect_api_tasks_total", {"task": "segment", "outcome": "done"}) == 1
     assert told("detect_api_tasks_total", {"task": "segment", "outcome": "again"}) == 1
     assert told("detect_api_task_seconds_count", {"task": "segment"}) == 2
+
+
+def test_methods_that_clients_think_up_make_no_more_series() -> None:
+    metrics = Metrics()
+    for method in ("GET", "BREW", "WHEN", "PROPFIND"):
+        metrics.request(method, "/jobs", 405, 0.1)
+    names = {
+        sample.labels["method"]
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if "method" in sample.labels
+    }
+    assert names == {"GET", "other"}
 
 
 def test_a_worker_answers_on_its_port_and_bears_that_it_is_taken() -> None:

@@ -59,24 +59,27 @@ class RequestContext:
             await send(message)
 
         traced = _traced(scope, request_id)
-        with structlog.contextvars.bound_contextvars(request_id=request_id), traced:
+        with structlog.contextvars.bound_contextvars(request_id=request_id), traced as rename:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
                 route = scope.get("route")
                 path = getattr(route, "path", "(none)")
                 seconds = time.perf_counter() - started
+                rename(f"{scope['method']} {path}")
                 self._metrics.request(scope["method"], path, status, seconds)
                 _log_request(scope, path, status, seconds)
 
 
-def _traced(scope: Scope, request_id: str) -> AbstractContextManager[None]:
-    """The request's span, under the client's own if it names one."""
+def _traced(scope: Scope, request_id: str) -> AbstractContextManager[tracing.Rename]:
+    """The request's span, under the client's own if it names one.
+
+    It has the method's name until the route is known: what a path holds is the client's matter.
+    """
     if not tracing.wanted():
-        return nullcontext()
+        return nullcontext(tracing.keep_name)
     given = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"traceparent"), None)
-    name = f"{scope['method']} {scope['path']}"
-    return tracing.span(name, given, request_id=request_id)
+    return tracing.span(scope["method"], given, request_id=request_id)
 
 
 def _log_request(scope: Scope, path: str, status: int, seconds: float) -> None:

@@ -17,6 +17,7 @@ from botocore.exceptions import (
 from detect_api.core.config import Settings
 from detect_api.core.errors import DetectApiError
 from detect_api.core.logging import redact
+from detect_api.storage.s3 import region_and_keys
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -52,16 +53,9 @@ def partition_of(region: str) -> str:
 
 def iam_client(settings: Settings) -> IAMClient:
     """A client for users and roles; it talks to ``S3_ENDPOINT_URL`` where that is set."""
-    secret, token = settings.aws_secret_access_key, settings.aws_session_token
     config: Config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 4})
     return boto3.session.Session().client(
-        "iam",
-        region_name=settings.aws_region,
-        endpoint_url=settings.s3_endpoint_url,
-        aws_access_key_id=settings.aws_access_key_id,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        aws_session_token=token.get_secret_value() if token else None,
-        config=config,
+        "iam", endpoint_url=settings.s3_endpoint_url, config=config, **region_and_keys(settings)
     )
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from detect_api.core.config import Settings
 from detect_api.core.errors import Unavailable
 
+Rename = Callable[[str], None]
+
 _tracer: Any = None
 """The one piece of module state, as in OpenTelemetry itself: a process has one tracer."""
 
@@ -57,21 +59,37 @@ def wanted() -> bool:
     return _tracer is not None
 
 
+def keep_name(_name: str) -> None:
+    """What renames a span where there is none."""
+
+
 @contextmanager
-def span(name: str, traceparent: str | None = None, **attributes: str | int) -> Iterator[None]:
+def span(name: str, traceparent: str | None = None, **attributes: str | int) -> Iterator[Rename]:
     """A span around the block, under the current one or the one that ``traceparent`` names.
 
-    An exception that leaves the block marks the span as failed.
+    The block is given what changes the span's name. An exception that leaves it marks the span as
+    failed, by the exception's type: its text may hold what nobody outside should read.
     """
     if _tracer is None:
-        yield
+        yield keep_name
         return
+    from opentelemetry.trace import StatusCode
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     carrier = {"traceparent": traceparent} if traceparent else {}
     context = TraceContextTextMapPropagator().extract(carrier) if carrier else None
-    with _tracer.start_as_current_span(name, context=context, attributes=attributes):
-        yield
+    with _tracer.start_as_current_span(
+        name,
+        context=context,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield current.update_name
+        except BaseException as error:
+            current.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
 
 
 def traceparent() -> str | None:

@@ -35,7 +35,8 @@ def make_engine(
     """An engine for a ``postgresql://`` URL.
 
     Connections are tested before use, so that a restarted database costs one reconnect and not
-    an error. Every statement has a time limit. With ``autocommit`` each statement is a
+    an error. Every statement has a time limit; errors do not tell its values, which may be what
+    a plate reads. With ``autocommit`` each statement is a
     transaction of its own and connections are not tested first: the caller tries again. Raises
     Unavailable when no URL is set.
     """
@@ -53,6 +54,7 @@ def make_engine(
         pool_pre_ping=not autocommit,
         pool_timeout=15,
         pool_recycle=1800,
+        hide_parameters=True,
         **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
         connect_args={
             **KEEPALIVE,

@@ -38,6 +38,10 @@ class Base(DeclarativeBase):
     }
 
 
+_ENDED_AT = text("coalesce(completed_at, updated_at)")
+_ENDED = "status IN ('completed', 'failed', 'cancelled', 'expired', 'uploaded') AND "
+
+
 class Job(Base):
     """An upload that is waited for, or a video or image that is processed.
 
@@ -66,6 +70,31 @@ class Job(Base):
             "jobs_upload_token_idx",
             "upload_token",
             postgresql_where=text("upload_token IS NOT NULL"),
+        ),
+        # What the sweep looks for: few rows that are due, among all jobs there ever were.
+        Index(
+            "jobs_videos_kept_idx",
+            _ENDED_AT,
+            postgresql_where=text(_ENDED + "object_key IS NOT NULL AND video_deleted_at IS NULL"),
+        ),
+        Index(
+            "jobs_pictures_kept_idx",
+            _ENDED_AT,
+            postgresql_where=text(_ENDED + "type <> 'upload' AND pictures_deleted_at IS NULL"),
+        ),
+        Index(
+            "jobs_plates_kept_idx",
+            _ENDED_AT,
+            postgresql_where=text(_ENDED + "type <> 'upload' AND plates_deleted_at IS NULL"),
+        ),
+        Index("jobs_parts_to_go_idx", "id", postgresql_where=text("multipart_id IS NOT NULL")),
+        Index(
+            "jobs_video_to_go_idx",
+            "id",
+            postgresql_where=text(
+                "status = 'completed' AND video_deleted_at IS NULL "
+                "AND parameters->>'delete_after_processing' = 'true'"
+            ),
         ),
     )
 

@@ -60,6 +60,16 @@ _OLD_LEASES = text("""
 """)
 
 
+def require(job: Job, edition: str) -> None:
+    """Raises Superseded for a job in work that is not of this edition.
+
+    Versions that know no editions queue their work where everybody looks. Whoever is left of them
+    does it, once the sweep has queued it again; if nobody is, the sweep begins the job anew.
+    """
+    if job.edition != edition:
+        raise states.Superseded
+
+
 def seen(session: Session, edition: str) -> None:
     """Notes that a worker of this edition lives."""
     session.execute(_SEEN, {"name": _LEASE + edition, "seconds": GONE_SECONDS})

@@ -99,7 +99,7 @@ def go_on(sessions: SessionFactory) -> None:
     with sessions.begin() as session:
         waiting = session.scalars(
             select(Receipt.id)
-            .where(Receipt.wanted.is_not(None))
+            .where(Receipt.wanted.is_not(None), Receipt.finished_at.is_(None))
             .order_by(Receipt.created_at)
             .limit(_RECEIPTS_A_ROUND)
         ).all()

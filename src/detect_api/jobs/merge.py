@@ -23,7 +23,7 @@ from detect_api.core import plate_text
 from detect_api.core.errors import VideoError
 from detect_api.core.ids import plate_id
 from detect_api.db.tables import Job, Plate, Removal, Segment, UnreadTrack
-from detect_api.jobs import multipart, queue, receipts, states
+from detect_api.jobs import editions, multipart, queue, receipts, states
 from detect_api.jobs.progress import Interrupted, counting, totals
 from detect_api.jobs.segment import plan_of
 from detect_api.jobs.views import evidence_prefix, plate_view
@@ -53,6 +53,7 @@ def merge(shop: Workshop, job_id: uuid.UUID, attempt: int) -> None:
         job = load_job(shop, job_id)
         if job is None or job.attempt != attempt or job.status != states.PROCESSING:
             raise states.Superseded
+        editions.require(job, shop.edition)
         if shop.stop.is_set():
             raise Interrupted
         if job.planned_segments is not None and job.merged_segments >= job.planned_segments:

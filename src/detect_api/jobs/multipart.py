@@ -13,15 +13,17 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import structlog
-from sqlalchemy import ColumnElement, func, select, text, update
+from sqlalchemy import ColumnElement, Select, func, select, text, update
 from sqlalchemy.orm import Session
 
 from detect_api.core.config import MIB, Settings
 from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
-from detect_api.db.tables import Job, Removal
+from detect_api.db.tables import Job, Removal, TusUpload
 from detect_api.jobs import queue, receipts, states
+from detect_api.jobs.rounds import in_time
 from detect_api.storage.base import ObjectStore
+from detect_api.storage.directory import DirectoryStore
 from detect_api.storage.multipart import OpenUpload, StoredPart, UploadGone
 from detect_api.storage.s3_multipart import multipart_of
 
@@ -143,6 +145,15 @@ def carry_out_now(sessions: SessionFactory, store: ObjectStore, prefix: str) -> 
         log.warning("removal_postponed", detail=error.detail)
 
 
+def with_parts_to_go() -> Select[Job]:
+    """Uploads that expired or failed, of which storage may still hold parts."""
+    return select(Job).where(
+        Job.type == "upload",
+        Job.status.in_((states.EXPIRED, states.FAILED)),
+        Job.multipart_id.is_not(None),
+    )
+
+
 def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
     """Drops the parts of uploads that expired or failed.
 
@@ -150,16 +161,8 @@ def abort_ended(sessions: SessionFactory, store: ObjectStore) -> None:
     """
     multipart = multipart_of(store)
     with sessions() as session:
-        ended = session.scalars(
-            select(Job)
-            .where(
-                Job.type == "upload",
-                Job.status.in_((states.EXPIRED, states.FAILED)),
-                Job.multipart_id.is_not(None),
-            )
-            .limit(_LIMIT)
-        ).all()
-    for job in ended:
+        ended = session.scalars(with_parts_to_go().limit(_LIMIT)).all()
+    for job in in_time(ended):
         assert job.object_key is not None
         assert job.multipart_id is not None
         try:
@@ -185,10 +188,16 @@ def abort_orphans(sessions: SessionFactory, store: ObjectStore, settings: Settin
     A process that dies between the store's answer and its own commit leaves one. They are older
     than anything that may yet be written down.
     """
-    multipart = multipart_of(store)
-    if multipart is None or not _due(sessions):
+    if not _due(sessions):
         return
     oldest = datetime.now(UTC) - lifetime(settings) - _ORPHAN_GRACE
+    if isinstance(store, DirectoryStore):
+        for upload_id in _unnamed(sessions, store.unfinished(oldest)):
+            log.warning("orphan_aborted", upload_id=upload_id)
+            store.abort("", upload_id)
+    multipart = multipart_of(store)
+    if multipart is None:
+        return
     try:
         old = (
             upload
@@ -201,6 +210,16 @@ def abort_orphans(sessions: SessionFactory, store: ObjectStore, settings: Settin
                 store.abort(upload.key, upload.upload_id)
     except StorageError as error:
         log.warning("orphans_not_aborted", detail=error.detail)
+
+
+def _unnamed(sessions: SessionFactory, ids: list[str]) -> list[str]:
+    """Those that no upload through the API goes by."""
+    with sessions() as session:
+        named = {
+            *session.scalars(select(Job.multipart_id).where(Job.multipart_id.in_(ids))),
+            *session.scalars(select(TusUpload.multipart_id).where(TusUpload.multipart_id.in_(ids))),
+        }
+    return [upload_id for upload_id in ids if upload_id not in named]
 
 
 def _without_row(sessions: SessionFactory, uploads: list[OpenUpload]) -> list[OpenUpload]:

@@ -20,7 +20,7 @@ import detect_api
 from detect_api.core.config import MIB
 from detect_api.core.errors import VideoError
 from detect_api.db.tables import Job, Segment
-from detect_api.jobs import queue, states
+from detect_api.jobs import editions, queue, states
 from detect_api.jobs.progress import Interrupted, counting
 from detect_api.jobs.workshop import Workshop, load_job, parameters_of
 from detect_api.vision import decode, wire
@@ -68,12 +68,13 @@ def _start(shop: Workshop, job_id: uuid.UUID, attempt: int, task_id: int) -> Job
             job.software = f"detect-api {detect_api.__version__}"
             job.edition = shop.edition
             job.models = [asdict(model) for model in shop.engine.models]
+            if job.object_etag != found.etag:
+                job.input_sha256 = None  # of what was there when an earlier attempt read it
             job.object_etag = found.etag
             job.file_size = found.size
             queue.move(session, task_id, shop.edition)
-        elif job.edition != shop.edition:
-            # Queued by a version that knows no editions: the sweep begins the job anew in time.
-            raise states.Superseded
+        else:
+            editions.require(job, shop.edition)
         job.updated_at = func.now()
         queue.notify(session, job_id)
     return job

@@ -7,7 +7,6 @@ asked for at once is bounded, and those that are later than their share come fir
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import structlog
@@ -17,6 +16,7 @@ from detect_api.core.errors import StorageError
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job
 from detect_api.jobs.arrivals import look_for_upload
+from detect_api.jobs.rounds import in_time
 from detect_api.storage.base import ObjectStore
 
 log = structlog.get_logger(__name__)
@@ -31,9 +31,6 @@ LATE_HOURS = 24
 """An object may come so long after its form has expired: it was on the way already."""
 
 LOOKS_A_ROUND = 50
-ROUND_SECONDS = 4.0
-"""Half of what the sweep's lease allows, so that one slow storage does not double the sweeps."""
-
 
 _DUE = text("""
     SELECT jobs.*
@@ -64,11 +61,8 @@ def reconcile(sessions: SessionFactory, store: ObjectStore, limit: int) -> int:
     ``limit`` is the largest file that a form takes. Storage that does not answer ends the round;
     the next one goes on.
     """
-    ends = time.monotonic() + ROUND_SECONDS
     found = 0
-    for job in _due(sessions):
-        if time.monotonic() > ends:
-            break
+    for job in in_time(_due(sessions)):
         try:
             found += look_for_upload(sessions, store, job, limit)
         except StorageError as error:

@@ -13,6 +13,7 @@ from detect_api.core.ids import new_id
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, Removal, TusUpload
 from detect_api.jobs import resumable, states
+from detect_api.jobs.rounds import in_time
 from detect_api.storage.base import ObjectStore
 
 log = structlog.get_logger(__name__)
@@ -50,7 +51,7 @@ def _finish(sessions: SessionFactory, store: ObjectStore) -> None:
             )
             .limit(_LIMIT)
         ).all()
-    for job_id in whole:
+    for job_id in in_time(whole):
         holder = new_id()
         with sessions.begin() as session:
             if not resumable.take(session, job_id, holder):
@@ -117,7 +118,7 @@ def _drop_all(sessions: SessionFactory, store: ObjectStore) -> None:
             )
             .limit(_LIMIT)
         ).all()
-    for job_id in void:
+    for job_id in in_time(void):
         try:
             drop(sessions, store, job_id)
         except StorageError as error:

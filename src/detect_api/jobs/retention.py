@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from detect_api.core.config import Settings
@@ -41,6 +41,7 @@ LATE_WRITERS = timedelta(minutes=10)
 KINDS = ("video", "picture", "plate")
 
 _ENDED = (*states.FINISHED, states.UPLOADED)
+_ENDED_AT = func.coalesce(Job.completed_at, Job.updated_at)
 
 _DROP_READINGS = text("""
     UPDATE segments SET result = NULL
@@ -76,8 +77,7 @@ def days_of(settings: Settings) -> dict[str, int | None]:
 
 def due(kind: str, days: int) -> ColumnElement[bool]:
     """Whether what a job has of this kind has been kept for so many days."""
-    since = func.coalesce(Job.completed_at, Job.updated_at)
-    old = since < func.now() - timedelta(days=days)
+    old = func.now() - timedelta(days=days) > _ENDED_AT
     if kind == "video":
         other = aliased(Job)
         needed = exists().where(
@@ -100,11 +100,14 @@ def due(kind: str, days: int) -> ColumnElement[bool]:
     return and_(Job.status.in_(_ENDED), old, has)
 
 
+def first_due(kind: str, days: int) -> Select[uuid.UUID]:
+    """The jobs of a round: those that ended first."""
+    return select(Job.id).where(due(kind, days)).order_by(_ENDED_AT).limit(JOBS_A_ROUND)
+
+
 def _round(sessions: SessionFactory, settings: Settings, kind: str, days: int) -> None:
     with sessions() as session:
-        found = session.scalars(
-            select(Job.id).where(due(kind, days)).order_by(Job.id).limit(JOBS_A_ROUND)
-        ).all()
+        found = session.scalars(first_due(kind, days)).all()
     for job_id in found:
         with sessions.begin() as session:
             job = session.scalar(

@@ -25,6 +25,7 @@ from detect_api.jobs.arrivals import look_for_keys
 from detect_api.jobs.s3_events import created_keys
 from detect_api.storage import s3_problem
 from detect_api.storage.base import ObjectStore
+from detect_api.storage.s3 import region_and_keys
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +51,6 @@ class EventQueue:
         if not settings.s3_events_queue_url or s3_problem(settings) is not None:
             return None
         assert settings.s3_bucket_name
-        secret = settings.aws_secret_access_key
-        token = settings.aws_session_token
         config: Config = Config(
             connect_timeout=5,
             read_timeout=WAIT_SECONDS + 10,
@@ -59,12 +58,9 @@ class EventQueue:
         )
         client = boto3.session.Session().client(
             "sqs",
-            region_name=settings.aws_region,
             endpoint_url=settings.s3_events_endpoint_url,
-            aws_access_key_id=settings.aws_access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            aws_session_token=token.get_secret_value() if token else None,
             config=config,
+            **region_and_keys(settings),
         )
         return cls(
             client, settings.s3_events_queue_url, settings.s3_bucket_name, settings.max_file_size

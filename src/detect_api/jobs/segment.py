@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 
 from detect_api.core.errors import VideoError
 from detect_api.db.tables import Job, Segment
-from detect_api.jobs import queue, states
+from detect_api.jobs import editions, queue, states
 from detect_api.jobs.progress import SegmentProgress, refresh, totals
 from detect_api.jobs.workshop import Workshop, parameters_of, video_info_of
 from detect_api.vision import decode, pipeline, wire
@@ -43,6 +43,7 @@ def plan_of(row: Segment) -> SegmentPlan:
 def _claim(shop: Workshop, job_id: uuid.UUID, attempt: int, index: int) -> tuple[Job, Segment]:
     with shop.sessions.begin() as session:
         job = states.locked(session, job_id, attempt, (states.PROCESSING,))
+        editions.require(job, shop.edition)
         row = session.get(Segment, (job_id, index))
         if row is None or row.attempt != attempt:
             raise states.Superseded

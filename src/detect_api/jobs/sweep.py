@@ -8,12 +8,13 @@ a worker's machine may be wrong.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import psycopg
 import structlog
-from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy import Select, delete, func, or_, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -45,6 +46,7 @@ from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.merge import remove_if_asked
 from detect_api.jobs.reconcile import reconcile
 from detect_api.jobs.resumable_sweep import sweep_resumable
+from detect_api.jobs.rounds import in_time
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectStore
 
@@ -59,6 +61,7 @@ UPLOAD_SILENCE_SECONDS = 30.0
 
 LEASE_SECONDS = 10.0
 IDEMPOTENCY_HOURS = 24
+FORGET_AT_ONCE = 5000
 _LEASE = "sweep"
 _LIMIT = 200
 
@@ -227,7 +230,7 @@ def _end_broken_uploads(sessions: SessionFactory, store: ObjectStore) -> None:
             )
             .limit(_LIMIT)
         ).all()
-    for job in broken:
+    for job in in_time(broken):
         if job.multipart_id and job.object_key:
             try:
                 store.abort(job.object_key, job.multipart_id)
@@ -259,7 +262,7 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
             .where(Job.status == states.AWAITING_UPLOAD, Job.expires_at < before)
             .limit(_LIMIT)
         ).all()
-    for job in late:
+    for job in in_time(late):
         try:
             look_for_upload(sessions, store, job, limit)
         except StorageError as error:
@@ -272,24 +275,25 @@ def _expire(sessions: SessionFactory, store: ObjectStore, limit: int) -> None:
             multipart.expire(session, job.id, message, before=before)
 
 
+def videos_to_go() -> Select[uuid.UUID]:
+    """Completed jobs whose videos should have gone, and were not looked at just now."""
+    return select(Job.id).where(
+        Job.status == states.COMPLETED,
+        Job.video_deleted_at.is_(None),
+        Job.parameters["delete_after_processing"].astext == "true",
+        or_(Job.checked_at.is_(None), Job.checked_at < func.now() - timedelta(seconds=30)),
+    )
+
+
 def _remove(shop: Workshop) -> None:
     """Removes objects whose rows are gone, and videos that were to go after processing."""
     with shop.sessions() as session:
         removals: Sequence[Removal] = session.scalars(receipts.due_removals().limit(_LIMIT)).all()
-        leftover = session.scalars(
-            select(Job.id)
-            .where(
-                Job.status == states.COMPLETED,
-                Job.video_deleted_at.is_(None),
-                Job.parameters["delete_after_processing"].as_boolean().is_(True),
-                or_(Job.checked_at.is_(None), Job.checked_at < func.now() - timedelta(seconds=30)),
-            )
-            .limit(_LIMIT)
-        ).all()
+        leftover = session.scalars(videos_to_go().limit(_LIMIT)).all()
     try:
-        for removal in removals:
+        for removal in in_time(removals):
             _carry_out(shop, removal)
-        for job_id in leftover:
+        for job_id in in_time(leftover):
             remove_if_asked(shop, job_id)
             with shop.sessions.begin() as session:
                 session.execute(update(Job).where(Job.id == job_id).values(checked_at=func.now()))
@@ -309,17 +313,25 @@ def _carry_out(shop: Workshop, removal: Removal) -> None:
 
 
 def _forget(sessions: SessionFactory, settings: Settings) -> None:
+    """Deletes what was to be kept for a time, a limited number of each at a time."""
     with sessions.begin() as session:
+        key = tuple_(IdempotencyKey.route, IdempotencyKey.key)
+        used = select(IdempotencyKey.route, IdempotencyKey.key).where(
+            IdempotencyKey.created_at < func.now() - timedelta(hours=IDEMPOTENCY_HOURS)
+        )
         session.execute(
-            delete(IdempotencyKey).where(
-                IdempotencyKey.created_at < func.now() - timedelta(hours=IDEMPOTENCY_HOURS)
-            )
+            delete(IdempotencyKey)
+            .where(key.in_(used.limit(FORGET_AT_ONCE)))
+            .execution_options(synchronize_session=False)
         )
         outbox.forget(session, settings.webhook_retention_days)
         days = settings.audit_retention_days
+        noted = select(AuditEntry.id).where(
+            AuditEntry.at < func.now() - func.make_interval(0, 0, 0, days)
+        )
         session.execute(
             delete(AuditEntry)
-            .where(AuditEntry.at < func.now() - func.make_interval(0, 0, 0, days))
+            .where(AuditEntry.id.in_(noted.limit(FORGET_AT_ONCE)))
             .execution_options(synchronize_session=False)
         )
         ended = func.now() - func.make_interval(0, 0, 0, 1)

@@ -207,6 +207,10 @@ class MultipartService:
                 completion.put_together(job, named)
             except UploadGone:
                 pass  # completed by somebody whose answer was lost, or aborted
+            except Conflict:
+                # Once somebody else has completed it, the store forgets its parts one by one.
+                if completion.object_of(job) is None:
+                    raise
             except PartsRefused:
                 # Somebody else may have completed it meanwhile.
                 if completion.object_soon(job) is None:

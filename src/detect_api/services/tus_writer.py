@@ -80,7 +80,7 @@ class TusWriter:
         # whether they have been read back into the spool file.
         self._pieces: list[dict[str, Any]] = list(upload.pieces)
         self._before = sum(piece["size"] for piece in self._pieces)
-        self._part_start = upload.received - upload.received % upload.part_size
+        self._part_start = upload.received - self._before
         self._loaded = False
         # What is safe in storage and not written down yet.
         self._new_parts: list[tuple[int, str]] = []
@@ -108,12 +108,8 @@ class TusWriter:
             while view:
                 at = self.position - self._part_start
                 room = self._upload.part_size - at
-                try:
-                    written = os.pwrite(self._open_spool().fileno(), view[:room], at)
-                except OSError as error:
-                    raise StorageError(
-                        f"The upload cannot be buffered under DATA_DIR ({error.strerror})."
-                    ) from error
+                self._buffer(view[:room], at)
+                written = min(room, len(view))
                 view = view[written:]
                 self.position += written
                 if written == room:
@@ -178,6 +174,18 @@ class TusWriter:
             self._spool = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         return self._spool
 
+    def _buffer(self, data: bytes | memoryview, at: int) -> None:
+        """Writes all of it into the spool file. Raises StorageError."""
+        spool, left = self._open_spool().fileno(), memoryview(data)
+        try:
+            while left:  # a disk that is nearly full takes a part of it, and says no word
+                written = os.pwrite(spool, left, at)
+                left, at = left[written:], at + written
+        except OSError as error:
+            raise StorageError(
+                f"The upload cannot be buffered under DATA_DIR ({error.strerror})."
+            ) from error
+
     def _send_part(self, size: int) -> None:
         """Sends the collected part, with the pieces that it begins with."""
         spool = self._open_spool()
@@ -237,7 +245,7 @@ class TusWriter:
         """Reads back what earlier requests brought of the part."""
         if self._loaded:
             return
-        spool, at = self._open_spool().fileno(), 0
+        at = 0
         for piece in self._pieces:
             done = 0
             while done < piece["size"]:
@@ -245,7 +253,7 @@ class TusWriter:
                 data = self._store.read_range(piece["key"], done, wanted)
                 if not data:
                     raise ObjectMissing("A piece of the upload is shorter than it was.")
-                os.pwrite(spool, data, at)
+                self._buffer(data, at)
                 done += len(data)
                 at += len(data)
         self._loaded = True

@@ -100,7 +100,18 @@ class DirectoryStore:
             name = uuid.UUID(upload_id).hex
         except ValueError:
             return  # it was begun in S3, before that was switched off
-        self.part_path(name).unlink(missing_ok=True)
+        part = self.part_path(name)
+        for path in (part, part.with_suffix(".json")):
+            path.unlink(missing_ok=True)
+
+    def unfinished(self, before: datetime) -> list[str]:
+        """The ids of uploads to which nothing was written since then."""
+        found = set()
+        for path in self._parts.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    found.add(path.stem)
+        return sorted(found)
 
     def delete(self, key: str) -> bool:
         path = self._path(key)

@@ -38,8 +38,6 @@ def make_client(settings: Settings, *, public: bool) -> S3Client:
     """
     internal = settings.s3_endpoint_url
     endpoint = (settings.s3_public_endpoint_url or internal) if public else internal
-    secret = settings.aws_secret_access_key
-    token = settings.aws_session_token
     style: Any = {"addressing_style": "path" if endpoint else "virtual"}
     if public and settings.s3_use_accelerate:
         style["use_accelerate_endpoint"] = True
@@ -57,13 +55,7 @@ def make_client(settings: Settings, *, public: bool) -> S3Client:
     session = botocore.session.get_session()
     session.register_component("data_loader", _descriptions())
     return boto3.session.Session(botocore_session=session).client(
-        "s3",
-        region_name=settings.aws_region,
-        endpoint_url=endpoint,
-        aws_access_key_id=settings.aws_access_key_id,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        aws_session_token=token.get_secret_value() if token else None,
-        config=config,
+        "s3", endpoint_url=endpoint, config=config, **region_and_keys(settings)
     )
 
 
@@ -71,6 +63,17 @@ def make_client(settings: Settings, *, public: bool) -> S3Client:
 def _descriptions() -> botocore.loaders.Loader:
     """botocore's description of S3: 12 MB, which every client would keep a copy of."""
     return botocore.loaders.Loader()
+
+
+def region_and_keys(settings: Settings) -> dict[str, Any]:
+    """What boto3 makes each of its clients with; keys that are not set it looks for by itself."""
+    secret, token = settings.aws_secret_access_key, settings.aws_session_token
+    return {
+        "region_name": settings.aws_region,
+        "aws_access_key_id": settings.aws_access_key_id,
+        "aws_secret_access_key": secret.get_secret_value() if secret else None,
+        "aws_session_token": token.get_secret_value() if token else None,
+    }
 
 
 def has_credentials(settings: Settings) -> bool:

@@ -50,12 +50,7 @@ def video(
 ) -> Response:
     with parts.sessions() as session:
         job = playback_service.video_of(session, job_id)
-    stored = playback_service.stored(parts.store, job)
-    head = request.method == "HEAD"
-    if parts.links is not None:
-        url = parts.links.sign(stored.found.key, stored.content_type, head=head)
-        return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
-    return send(parts, request, stored, wanted, if_range, head=head)
+    return send(parts, request, playback_service.stored(parts.store, job), wanted, if_range)
 
 
 def send(
@@ -64,11 +59,12 @@ def send(
     stored: StoredVideo,
     wanted: str | None,
     if_range: str | None,
-    *,
-    head: bool,
 ) -> Response:
-    """A video's bytes, those that Range asks for."""
-    found = stored.found
+    """Where a video can be fetched, or its bytes: those that Range asks for."""
+    found, head = stored.found, request.method == "HEAD"
+    if parts.links is not None:
+        url = parts.links.sign(found.key, stored.content_type, head=head)
+        return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
     etag = f'"{found.etag.strip(chr(34))}"'
     headers = {
         "Accept-Ranges": "bytes",

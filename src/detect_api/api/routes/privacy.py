@@ -6,7 +6,7 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from detect_api.api.deps import PartsDep
 from detect_api.api.routes.playback import VIDEO, send
@@ -91,8 +91,4 @@ def redacted_video(
 ) -> Response:
     with parts.sessions() as session:
         stored = redaction_service.copy_of(session, parts.store, job_id)
-    head = request.method == "HEAD"
-    if parts.links is not None:
-        url = parts.links.sign(stored.found.key, stored.content_type, head=head)
-        return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
-    return send(parts, request, stored, wanted, if_range, head=head)
+    return send(parts, request, stored, wanted, if_range)
