@@ -146,6 +146,15 @@ def clock_jump(world: World, rng: random.Random) -> str:
     return f"the workers' clock wrong by {seconds:.0f} s"
 
 
+def api_clock_jump(world: World, rng: random.Random) -> str:
+    """What the API signs by it, S3 bears; what it writes down must not heed it."""
+    seconds = rng.choice((-1, 1)) * rng.uniform(45, 600)
+    world.set_api_clock(seconds)
+    time.sleep(5)
+    world.set_api_clock(0)
+    return f"the API's clock wrong by {seconds:.0f} s"
+
+
 def two_sweeps(world: World, rng: random.Random) -> str:
     """No lease keeps one worker from sweeping beside the other."""
     end = time.monotonic() + 5
@@ -163,7 +172,7 @@ def two_sweeps(world: World, rng: random.Random) -> str:
 ALL: tuple[Fault, ...] = (
     kill_a_part, kill_a_part, kill_a_part, kill_both_workers, kill_a_decoder, freeze_a_part,
     freeze_a_part, restart_a_server, fail_over, cut_a_line, silence_a_line, reset_mid_way,
-    slow_storage, throttled_storage, full_disk, clock_jump, two_sweeps,
+    slow_storage, throttled_storage, full_disk, clock_jump, api_clock_jump, two_sweeps,
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ SEED = 20261128
 ROUNDS: tuple[tuple[faults.Fault, ...], ...] = (
     (faults.kill_a_part, faults.throttled_storage),
     (faults.full_disk, faults.clock_jump),
-    (faults.fail_over, faults.two_sweeps),
+    (faults.fail_over, faults.two_sweeps, faults.api_clock_jump),
 )
 
 

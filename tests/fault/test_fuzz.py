@@ -1,4 +1,5 @@
-"""Requests made out of the OpenAPI document, fitting and not: none is answered with a 5xx.
+"""Requests made out of the OpenAPI document, fitting and not, without keys and with all kinds of
+them: none is answered with a 5xx, and none with what its key does not open.
 
 ``FUZZ_EXAMPLES=500`` makes it longer.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,14 +19,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 from pydantic import SecretStr
 from schemathesis import Case, GenerationMode
+from schemathesis.core.transport import Response
 
+from detect_api.core.config import Settings
+from detect_api.services import key_service
 from tests.integration.conftest import Api, serve
+from tests.integration.keyed import PLATE, bearer, key_of, keyed_api, things_of
 from tests.receiver import SECRET
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
 """For each operation, with fitting and with unfitting values."""
 
 TIMEOUT_SECONDS = 60
+
+MORE_SETTINGS: dict[str, Any] = {
+    "s3_events_token": SecretStr("a token of 16 characters"),
+    "webhook_secret": SecretStr(SECRET),
+    "rate_limit_per_minute": 0,
+}
 
 
 @schemathesis.serializer("application/offset+octet-stream")
@@ -38,79 +50,204 @@ NOT_THERE = {"/ready"}
 NEED_A_WORKER = {"POST /detect/upload"}
 """Waits for a worker's answer as long as it may."""
 
+PUBLIC = {
+    "GET /", "GET /health", "GET /ready", "GET /config", "POST /events/s3", "OPTIONS /uploads/tus",
+    "OPTIONS /uploads/tus/{job_id}",
+}  # fmt: skip
+"""For everybody. The bucket's events have a token of their own."""
+
+OWN_SESSION = {"POST /session", "DELETE /session"}
+"""Change nothing but the caller's own session."""
+
+SAFE = {"GET", "HEAD", "OPTIONS"}
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+
+Known = dict[str, list[str]]
+Ask = Callable[[Case[Any], Known], list[str]]
+"""Makes the request, and says what is wrong with its answer."""
 
 
 @pytest.fixture(scope="module")
-def api(database_url: str, s3: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def api(database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("fuzz")
-    yield from serve(
-        s3.model_copy(
-            update={
-                "database_url": database_url,
-                "data_dir": folder,
-                "s3_events_token": SecretStr("a token of 16 characters"),
-                "webhook_secret": SecretStr(SECRET),
-            }
-        )
-    )
+    own = {"database_url": database_url, "data_dir": folder, **MORE_SETTINGS}
+    yield from serve(s3.model_copy(update=own))
 
 
-def known_values(api: Api) -> dict[str, list[str]]:
-    """Ids that mean something, by the name of the parameter that takes them."""
-    finished = [api.finished_job(["ABC123", "XYZ789"], unread=1) for _ in range(3)]
-    plates = [
-        entry["plate_id"]
-        for job in finished
-        for entry in api.client.get(f"/jobs/{job}/plates").json()["plates"]
-    ]
-    uploads = [
-        api.client.post("/uploads", json={"filename": "a.mp4", "file_size": 9_000_000}).json()[
-            "upload_id"
-        ]
-        for _ in range(3)
-    ]
-    return {"job_id": finished, "plate_id": plates, "upload_id": uploads}
+@pytest.fixture(scope="module")
+def keyed(
+    embedded_database: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("fuzz-keys")
+    with keyed_api(embedded_database, s3, folder, **MORE_SETTINGS) as running:
+        yield running
+
+
+# -- without keys -----------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(3600 if EXAMPLES > 20 else 300)
 @pytest.mark.filterwarnings("ignore")  # of the library, about the examples it cannot make
 def test_no_request_is_answered_with_a_server_error(api: Api) -> None:
+    def ask(case: Case[Any], _known: Known) -> list[str]:
+        return [] if named(case) in NEED_A_WORKER else answered(case, api.url)[1]
+
+    walk(api, ask, lambda: things_of(api, "default", {}))
+
+
+# -- with keys --------------------------------------------------------------------------------
+
+HOLDERS = ("operator", "admin", "upload", "read", "token", "other", "wrong", "none")
+"""Whose requests are made: the operator's, those of one tenant's keys with one scope each and of
+a token for one upload, another tenant's, a stranger's with a made-up key and one without any."""
+
+MAY_READ = {"admin", "read"}
+STRANGERS = {"wrong", "none"}
+
+
+class Holders:
+    """Gives requests keys, and knows what must not be answered to whom."""
+
+    def __init__(self, api: Api) -> None:
+        self.url = api.url
+        self._sessions = api.parts.sessions
+        self._rng = random.Random(1128)
+        self.admin = key_of(api, "admin", tenant="one")
+        self._keys = {
+            "operator": key_of(api, "operator", tenant="default"),
+            "admin": self.admin,
+            "upload": key_of(api, "upload", tenant="one", scopes=["upload"]),
+            "read": key_of(api, "read", tenant="one", scopes=["read"]),
+            "other": key_of(api, "other", tenant="two"),
+            "wrong": "da_k_aaaaaaaa_" + "b" * 43,
+        }
+        self.asked: Counter[str] = Counter()
+        self.good: Counter[str] = Counter()
+
+    def ask(self, case: Case[Any], known: Known) -> list[str]:
+        """Makes the request with one holder's key; returns what is wrong with the answer."""
+        holder = self._rng.choice(HOLDERS)
+        if named(case) in NEED_A_WORKER and holder not in (*STRANGERS, "read", "token"):
+            holder = "none"
+        for header in ("authorization", "x-api-key", "cookie"):
+            case.headers.pop(header, None)
+        case.cookies.clear()
+        if holder != "none":
+            case.headers.update(bearer(self._secret(holder)))
+        answer, problems = answered(case, self.url)
+        if answer is not None:
+            self.asked[holder] += 1
+            self.good[holder] += answer.status_code < 300
+            problems += [f"{holder}: {wrong}" for wrong in trespasses(case, holder, answer, known)]
+        return problems
+
+    def _secret(self, holder: str) -> str:
+        return self._token() if holder == "token" else self._keys[holder]
+
+    def _token(self) -> str:
+        """A new one: the last one may be used up."""
+        with self._sessions.begin() as session:
+            who = key_service.find(session, self._keys["upload"])
+            assert who is not None
+            return key_service.upload_token(
+                session, who, max_file_size=None, content_type=None, expires_in_seconds=600
+            )[1]
+
+
+def trespasses(case: Case[Any], holder: str, answer: Response, known: Known) -> list[str]:
+    """What this holder should not have been answered."""
+    name, status = named(case), answer.status_code
+    said = f"{name}: {status} {answer.text[:300]}"
+    found: list[str] = []
+    if holder in STRANGERS and name not in PUBLIC and status != 401:
+        found.append(f"let in: {said}")
+    ids = {one for several in known.values() for one in several if len(one) > 8}
+    asked_for = {str(value) for value in case.path_parameters.values()}
+    if isinstance(case.body, dict):
+        asked_for.add(str(case.body.get("s3_key")))
+    if holder in ("operator", "other", "token") and ids & asked_for and status < 400:
+        found.append(f"reached what is another one's: {said}")
+    seen = PLATE in answer.text or known["plate_id"][0] in answer.text
+    if holder not in MAY_READ and seen and status < 400:
+        found.append(f"saw a plate: {said}")
+    writes = case.method.upper() not in SAFE and name not in PUBLIC | OWN_SESSION
+    if holder == "read" and writes and status < 400:
+        found.append(f"wrote with a key for reading: {said}")
+    return found
+
+
+@pytest.mark.timeout(3600 if EXAMPLES > 20 else 300)
+@pytest.mark.filterwarnings("ignore")
+def test_no_key_opens_more_than_it_should(keyed: Api) -> None:
+    holders = Holders(keyed)
+    mine = bearer(holders.admin)
+    walk(keyed, holders.ask, lambda: things_of(keyed, "one", mine))
+    print(f"by holder: {dict(holders.asked)}; of them with 2xx: {dict(holders.good)}")
+    assert set(holders.asked) == set(HOLDERS)
+    # Who has a key gets something with it, or nothing was tried. (A token fits few requests.)
+    assert all(holders.good[holder] for holder in ("operator", "admin", "upload", "read", "other"))
+
+
+# -- both -------------------------------------------------------------------------------------
+
+
+def walk(api: Api, ask: Ask, things: Callable[[], Known]) -> None:
+    """Asks everything that the document describes, often with ids that mean something."""
     document = api.client.get("/openapi.json").json()
     schema = schemathesis.openapi.from_dict(document)
-    known = known_values(api)
     rng = random.Random(1128)
     problems: list[str] = []
-    asked: dict[str, int] = {}
+    asked: Counter[str] = Counter()
+    known: Known = {}
 
-    def ask(case: Case[Any]) -> None:
-        for parameter, values in known.items():
-            if parameter in (case.path_parameters or {}) and rng.random() < 0.6:
-                case.path_parameters[parameter] = rng.choice(values)
-        name = f"{case.method} {case.path}"
-        asked[name] = asked.get(name, 0) + 1
-        problems.extend(judge(case, api.url, name))
+    def each(case: Case[Any]) -> None:
+        put_in(case, known, rng)
+        asked[named(case)] += 1
+        problems.extend(ask(case, known))
 
     for found in schema.get_all_operations():
         operation = found.ok()  # type: ignore[union-attr]  # our own document is a valid one
-        name = f"{operation.method.upper()} {operation.path}"
-        if name in NEED_A_WORKER:
-            continue
+        if not known:
+            known = things()
         for mode in MODES:
             try:
                 strategy = operation.as_strategy(generation_mode=mode)
             except Exception as error:  # nothing can be wrong with a route that takes nothing
-                print(f"{name}: {mode}: {error!r}")
+                print(f"{operation.method.upper()} {operation.path}: {mode}: {error!r}")
                 continue
-
             try:
-                ask_often(strategy, ask)
+                ask_often(strategy, each)
             except Exception as error:
                 if "Unsatisfiable" not in type(error).__name__:
                     raise
+        if operation.method.upper() not in SAFE:
+            known = {}  # it may have ended what it was asked for
+    print(f"{sum(asked.values())} requests to {len(asked)} operations")
     assert not problems, "\n".join(problems[:20])
     assert len(asked) >= 40, asked
     assert api.client.get("/health").status_code == 200
+
+
+def named(case: Case[Any]) -> str:
+    """The operation, as the document names it."""
+    return f"{case.method.upper()} {case.path}"
+
+
+def put_in(case: Case[Any], known: Known, rng: random.Random) -> None:
+    """Puts known ids and keys in the place of most made-up ones."""
+    for parameter, values in known.items():
+        if parameter in case.path_parameters and rng.random() < 0.6:
+            case.path_parameters[parameter] = rng.choice(fitting(case.path, values))
+    if isinstance(case.body, dict) and "s3_key" in case.body and rng.random() < 0.6:
+        case.body["s3_key"] = rng.choice(known["s3_key"])
+
+
+def fitting(path: str, ids: list[str]) -> list[str]:
+    """Of the known ids those that a path is meant for."""
+    if path.startswith("/uploads/tus/"):
+        return ids[1:2]
+    # The events of what has not ended do not end either.
+    return ids[:1] if path.endswith("/events") else ids
 
 
 def ask_often(strategy: SearchStrategy[Case[Any]], ask: Callable[[Case[Any]], None]) -> None:
@@ -127,19 +264,25 @@ def ask_often(strategy: SearchStrategy[Case[Any]], ask: Callable[[Case[Any]], No
     each()
 
 
-def judge(case: Case[Any], url: str, name: str) -> list[str]:
-    """What is wrong with the answer to this request."""
+def answered(case: Case[Any], url: str) -> tuple[Response | None, list[str]]:
+    """The answer to this request, if it could be sent, and what is wrong with it."""
     try:
         answer = case.call(base_url=url, timeout=TIMEOUT_SECONDS, allow_redirects=False)
     except requests.exceptions.InvalidHeader:
-        return []  # it was never sent
-    if answer.status_code == 503 and case.path in NOT_THERE:
+        return None, []
+    return answer, judged(case, answer)
+
+
+def judged(case: Case[Any], answer: Response) -> list[str]:
+    """What nobody should have been answered."""
+    name, status = named(case), answer.status_code
+    if status == 503 and case.path in NOT_THERE:
         return []
-    if answer.status_code < 500:
-        if answer.status_code < 400 or case.method == "HEAD":
-            return []
-        body = answer.json()
-        if {"code", "detail", "status"} <= body.keys():
-            return []
-        return [f"{name}: {answer.status_code} without a code: {answer.text[:300]}"]
-    return [f"{name}: {answer.status_code} {answer.text[:300]}\n{case.as_curl_command()}"]
+    if status >= 500:
+        return [f"{name}: {status} {answer.text[:300]}\n{case.as_curl_command()}"]
+    if status < 400 or case.method == "HEAD":
+        return []
+    body = answer.json()
+    if {"code", "detail", "status"} <= body.keys():
+        return []
+    return [f"{name}: {status} without a code: {answer.text[:300]}"]

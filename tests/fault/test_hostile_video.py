@@ -1,4 +1,7 @@
-"""Whatever the bytes are: a clear outcome, a healthy service, nothing left behind."""
+"""Whatever the bytes are: a clear outcome, a healthy service, nothing left behind.
+
+``MUTANTS=2000`` makes it longer.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,11 @@ import textwrap
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +33,13 @@ from detect_api.core.errors import ObjectChanged, ObjectMissing, StorageError, V
 from detect_api.vision.decode import DecodeLimits, frames, scan
 from detect_api.vision.sandbox import Sandbox
 from detect_api.vision.types import SegmentPlan, VideoInfo
+from tests.fault.mutate import elements, mutant
 from tests.videos import Clip, MemorySource, decode_plainly, encode, number_in, with_bytes
 
 LIMITS = DecodeLimits(stall_seconds=10)
+
+MUTANTS = int(os.environ.get("MUTANTS", "12"))
+"""How many files ``mutate`` makes; each is the same in every run."""
 
 
 @pytest.fixture(autouse=True)
@@ -321,6 +331,13 @@ def test_damage_costs_the_frames_it_hits_and_no_other_their_number(clip: Clip, s
         assert np.array_equal(images[number], whole[number].image)
 
 
+REFUSALS = (
+    "not_a_video", "corrupt_video", "no_frames", "no_video_stream", "unsupported_container",
+    "unsupported_codec", "too_long", "too_many_pixels",
+)  # fmt: skip
+"""What may come of a damaged file, if no frames do. A decoder that dies or hangs is none of it."""
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_flipped_bytes_crash_nothing(seed: int) -> None:
     chance = random.Random(seed)
@@ -330,12 +347,66 @@ def test_flipped_bytes_crash_nothing(seed: int) -> None:
     try:
         info, images, _ = delivered(bytes(data), 1.5)
     except VideoError as error:
-        assert error.code in (
-            "not_a_video", "corrupt_video", "no_frames", "no_video_stream", "unsupported_container",
-            "unsupported_codec", "too_long", "too_many_pixels",
-        )  # fmt: skip
+        assert error.code in REFUSALS
     else:
         assert images.keys() <= set(range(info.total_frames))
+
+
+@pytest.fixture(scope="module")
+def whole_files() -> dict[str, bytes]:
+    return {name: encode(replace(clip, frames=40)) for name, clip in WHOLE.items()}
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> Iterator[Counter[str]]:
+    """How often each outcome came; printed at the end."""
+    counted: Counter[str] = Counter()
+    yield counted
+    print(f"\n{counted.total()} mutants: {dict(counted.most_common())}")
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if name != "ts"])
+def test_the_mutator_knows_the_elements_of(name: str, whole_files: dict[str, bytes]) -> None:
+    data = whole_files[name]
+    found = elements(data)
+    assert len(found) >= 30
+    for element in found:
+        size = data[element.size_at : element.size_at + element.size_bytes]
+        assert size == element.written(element.end - element.body)
+    outer = [element for element in found if not element.parents]
+    assert all(one.end == two.start for one, two in pairwise(outer))
+    assert outer[-1].end == len(data)
+
+
+@pytest.mark.parametrize("number", range(MUTANTS))
+def test_a_mutant_is_read_or_refused(
+    number: int, whole_files: dict[str, bytes], outcomes: Counter[str]
+) -> None:
+    what, data = mutant(number, whole_files)
+    try:
+        seen = looked_through(data)
+    except VideoError as error:
+        outcomes[error.code] += 1
+        # An element that says it is huge may ask for more memory than a decoder is given.
+        known = {*REFUSALS, "empty_file", "decoder_memory"}
+        assert error.code in known, f"{what}: {error.code}: {error.detail}"
+    else:
+        outcomes["read whole" if seen == 40 else "read in part" if seen < 40 else "more"] += 1
+
+
+def looked_through(data: bytes) -> int:
+    """How many frames came of a video; none is kept, for they may be huge."""
+    source, seen = MemorySource(data), 0
+    info, plans = scanned(source)
+    for plan in plans:
+        wanted = range(plan.first_frame, plan.end_frame)
+        with frames(source, plan, wanted, info, LIMITS) as reader:
+            numbers = [frame.number for frame in reader]
+        assert numbers == sorted(set(numbers))
+        assert set(numbers) <= set(wanted)
+        assert len(numbers) + reader.missing == len(wanted)
+        seen += len(numbers)
+    return seen
 
 
 # -- storage --------------------------------------------------------------------------------------

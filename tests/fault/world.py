@@ -46,6 +46,7 @@ class World:
         self.unknown_uploads = 0
         """Empty uploads in parts that a process began in storage and died before it said so."""
         self.clock = folder / "clock"
+        self.api_clock = folder / "api-clock"
         self.service = Stack(
             settings.model_copy(update=self._addresses(settings)), programs=self._programs()
         )
@@ -66,8 +67,10 @@ class World:
         }
 
     def _programs(self) -> Programs:
-        odd = str(Path(__file__).with_name("odd_clock.py"))
-        return Programs(worker=(sys.executable, odd, str(self.clock), "detect_api.jobs.worker"))
+        return Programs(
+            api=with_clock(self.api_clock, "detect_api.local.serve_api"),
+            worker=with_clock(self.clock, "detect_api.jobs.worker"),
+        )
 
     @property
     def settings(self) -> Settings:
@@ -92,9 +95,23 @@ class World:
 
     def set_clock(self, seconds: float) -> None:
         """The workers' clocks jump: they are wrong by so much from now on."""
-        written = self.clock.with_suffix(".new")
-        written.write_text(str(seconds))
-        written.replace(self.clock)
+        set_clock(self.clock, seconds)
+
+    def set_api_clock(self, seconds: float) -> None:
+        """The API's clock jumps."""
+        set_clock(self.api_clock, seconds)
+
+
+def with_clock(clock: Path, module: str) -> tuple[str, ...]:
+    """The command that runs a module of the service by the clock in this file."""
+    return (sys.executable, str(Path(__file__).with_name("odd_clock.py")), str(clock), module)
+
+
+def set_clock(clock: Path, seconds: float) -> None:
+    """From now on the clock in this file is wrong by so much."""
+    written = clock.with_suffix(".new")
+    written.write_text(str(seconds))
+    written.replace(clock)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 from detect_api.db.migrate import upgrade
 from detect_api.db.session import make_engine
 from detect_api.db.tables import Base
+from tests.integration.databases import database
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(database_url: str) -> None:
@@ -33,22 +34,14 @@ def test_the_migrations_make_the_tables_that_the_code_expects(database_url: str)
 
 
 def test_migrating_again_and_at_the_same_time_changes_nothing(database_url: str) -> None:
-    engine = make_engine(database_url)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS migrated_at_once"))
-        connection.execute(text("CREATE DATABASE migrated_at_once"))
-    fresh = engine.url.set(database="migrated_at_once", drivername="postgresql")
-    address = fresh.render_as_string(hide_password=False)
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(upgrade, [address] * 3))
-    other = make_engine(address)
-    with other.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
-        assert connection.scalar(text("SELECT count(*) FROM jobs")) == 0
-    other.dispose()
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("DROP DATABASE migrated_at_once"))
-    engine.dispose()
+    with database(database_url) as address:
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(upgrade, [address] * 3))
+        engine = make_engine(address)
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+            assert connection.scalar(text("SELECT count(*) FROM jobs")) == 0
+        engine.dispose()
 
 
 def test_an_error_of_the_database_does_not_tell_what_a_plate_reads(database_url: str) -> None:

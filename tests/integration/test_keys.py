@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,20 @@ from detect_api.core.owner import Owner
 from detect_api.db.migrate import upgrade
 from detect_api.db.narrow import NotYours
 from detect_api.db.tables import Event, Job, Plate, UnreadTrack
-from detect_api.jobs import forgetting, states
+from detect_api.jobs import forgetting
 from detect_api.services import key_service
 from tests.conftest import make_settings
-from tests.integration.conftest import Api, serve
-
-WAIT_SECONDS = 60.0
-TUS = {"Tus-Resumable": "1.0.0"}
-
-MakeKey = Callable[..., str]
+from tests.integration.conftest import Api
+from tests.integration.keyed import (
+    TUS,
+    WAIT_SECONDS,
+    a_job_of,
+    bearer,
+    key_of,
+    keyed_api,
+    things_of,
+    until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,55 +47,9 @@ def keyed(
     embedded_database: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Api]:
     """The API with S3 on a database of its own, which has a key."""
-    name = f"keys_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(embedded_database, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    url = embedded_database.rsplit("/", 1)[0] + f"/{name}"
-    upgrade(url)
     folder: Path = tmp_path_factory.mktemp("keys")
-    settings = s3.model_copy(
-        update={"database_url": url, "data_dir": folder, "max_file_size": 30_000_000}
-    )
-    running = serve(settings)
-    api = next(running)
-    key_of(api, "first", tenant="default", scopes=["admin"])
-    until(lambda: api.client.get("/jobs").status_code == 401)
-    yield api
-    next(running, None)
-
-
-def key_of(
-    api: Api, name: str = "a key", tenant: str = "one", scopes: list[str] | None = None, **more: Any
-) -> str:
-    """A new key's secret."""
-    seconds = more.pop("seconds", None)
-    with api.parts.sessions.begin() as session:
-        _, secret = key_service.create(
-            session, name=name, tenant=tenant, scopes=scopes or ["admin"],
-            expires_in_seconds=seconds, limits=key_service.Limits(**more),
-        )  # fmt: skip
-    return secret
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Returns once it is true."""
-    end = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {secret}"}
-
-
-def a_job_of(api: Api, tenant: str) -> str:
-    """A finished job of a tenant, with plates, a picture of an unread one and an event."""
-    job_id = api.finished_job(["AB12CDE", "XY34ZZZ"], unread=1)
-    with api.parts.sessions.begin() as session:
-        session.execute(update(Job).where(Job.id == uuid.UUID(job_id)).values(tenant=tenant))
-        states.add_event(session, uuid.UUID(job_id), "plate", {"text": "AB12CDE"})
-    return job_id
+    with keyed_api(embedded_database, s3, folder, max_file_size=30_000_000) as api:
+        yield api
 
 
 def form(name: str = "a.mp4", **more: Any) -> dict[str, Any]:
@@ -228,29 +186,10 @@ def test_refused_before_the_first_byte_of_a_body_is_read(keyed: Api) -> None:
 
 def test_no_route_shows_or_changes_what_is_another_tenants(keyed: Api) -> None:
     """All routes of the description, so that a new one cannot forget it."""
-    job_id = a_job_of(keyed, "mine")
     mine = bearer(key_of(keyed, tenant="mine"))
-    upload = keyed.client.post("/uploads", json=form(file_size=10), headers=mine).json()
-    tus = {**mine, **TUS, "Upload-Length": "5", "Upload-Metadata": "filename YS5tcDQ="}
-    tus_id = keyed.client.post("/uploads/tus", headers=tus).headers["location"].rsplit("/", 1)[1]
-    with keyed.parts.sessions.begin() as session:
-        plate_id = session.scalar(select(Plate.id).where(Plate.job_id == uuid.UUID(job_id)))
-        delivery = uuid.uuid4()
-        session.execute(
-            text(
-                "INSERT INTO webhook_deliveries (id, job_id, event, url, origin, body) "
-                "VALUES (:id, :job, 'video.completed', 'https://x', 'https://x', '{}')"
-            ),
-            {"id": delivery, "job": job_id},
-        )
-    other = a_job_of(keyed, "mine")
-    gone = keyed.client.delete(f"/jobs/{other}", headers=mine).json()
+    ids = things_of(keyed, "mine", mine)
+    job_id = ids["job_id"][0]
     before = everything(keyed)
-    ids = {
-        "job_id": (job_id, tus_id, upload["job_id"]), "plate_id": (str(plate_id),),
-        "upload_id": (upload["upload_id"],), "delivery_id": (str(delivery),), "track_id": ("2",),
-        "receipt_id": (gone["receipt_id"],),
-    }  # fmt: skip
     foreign = bearer(key_of(keyed, tenant="foreign"))
     seen = 0
     for path, methods in keyed.client.get("/openapi.json").json()["paths"].items():

@@ -19,7 +19,6 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 from pydantic import SecretStr
-from sqlalchemy import text
 
 from detect_api.core.errors import StorageError
 from detect_api.db.migrate import upgrade
@@ -32,6 +31,7 @@ from tests.sqs import Queue, running_queue
 from tests.unit.test_s3_events import by_sns, eventbridge, record, s3_event
 
 from .conftest import Api, serve
+from .databases import database
 from .test_arrivals import announced, at_once, jobs_of, look, process, row
 from .test_upload_to_s3 import VIDEO, upload
 
@@ -328,19 +328,9 @@ def test_events_and_everybody_else_at_once_start_one_job(
 @pytest.fixture
 def own_database(database_url: str) -> Iterator[str]:
     """URL of a database that no other test sees."""
-    engine = make_engine(database_url)
-    name = f"events_{uuid.uuid4().hex}"
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    url = engine.url.set(database=name, drivername="postgresql")
-    address = url.render_as_string(hide_password=False)
-    upgrade(address)
-    try:
+    with database(database_url) as address:
+        upgrade(address)
         yield address
-    finally:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        engine.dispose()
 
 
 def test_a_worker_takes_events_from_the_queue_of_the_settings(

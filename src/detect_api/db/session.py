@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 from detect_api.core.errors import Unavailable
@@ -32,7 +32,7 @@ STATEMENT_TIMEOUT_MS = 30_000
 def make_engine(
     database_url: str | None, *, pool_size: int = 10, autocommit: bool = False
 ) -> Engine:
-    """An engine for a ``postgresql://`` URL.
+    """An engine for a ``postgresql://`` URL, in all forms that libpq knows.
 
     Connections are tested before use, so that a restarted database costs one reconnect and not
     an error. Every statement has a time limit; errors do not tell its values, which may be what
@@ -46,9 +46,8 @@ def make_engine(
             "which brings its own.",
             code="database_not_configured",
         )
-    url = make_url(database_url).set(drivername="postgresql+psycopg")
     return create_engine(
-        url,
+        "postgresql+psycopg://",
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=not autocommit,
@@ -56,7 +55,9 @@ def make_engine(
         pool_recycle=1800,
         hide_parameters=True,
         **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
+        # SQLAlchemy's own reading of URLs knows one host only.
         connect_args={
+            **conninfo_to_dict(database_url),
             **KEEPALIVE,
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
             " -c idle_in_transaction_session_timeout=120000 -c timezone=UTC",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -175,7 +174,7 @@ def _note_arrival(session: Session, upload: Job, found: ObjectInfo, limit: int |
     session.flush()
     queue.notify(session, upload.id)
     # AWS dates an object that came in parts by the beginning of its upload.
-    came = datetime.now(UTC) if upload.part_size is not None else found.last_modified
+    came = upload.updated_at if upload.part_size is not None else found.last_modified
     took = (came - upload.created_at).total_seconds()
     log.info(
         "s3_upload",

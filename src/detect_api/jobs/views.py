@@ -80,7 +80,8 @@ def has_result(job: Job) -> bool:
 def _eta_seconds(job: Job) -> float | None:
     if job.started_at is None or job.progress <= 0:
         return None
-    elapsed = (datetime.now(UTC) - job.started_at).total_seconds()
+    # Both times are the database's. This process's clock may be another one.
+    elapsed = (job.updated_at - job.started_at).total_seconds()
     return round(elapsed * (1 - job.progress) / job.progress, 1)
 
 

@@ -87,7 +87,6 @@ class MultipartService:
         limit = owner.size_limit(self.settings.max_multipart_size)
         check_size(file_size, limit, "MAX_MULTIPART_SIZE")
         plan = PartPlan.of(file_size)
-        now = datetime.now(UTC)
         job_id = new_id()
         job = Job(
             id=job_id,
@@ -97,12 +96,12 @@ class MultipartService:
             filename=filename,
             content_type=content_type,
             file_size=file_size,
-            object_key=video_key(self.settings, now, job_id, extension),
+            object_key=video_key(self.settings, datetime.now(UTC), job_id, extension),
             part_size=plan.part_size,
             checksum=checksum,
             auto_process=processing is not None,
             parameters=processing or {},
-            expires_at=now + multipart.lifetime(self.settings),
+            expires_at=func.now() + multipart.lifetime(self.settings),
         )
         session.add(job)
         session.flush()

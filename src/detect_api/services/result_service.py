@@ -8,7 +8,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -257,7 +257,7 @@ def correct(
         )
     row.text = plate_text.kept(hash_key, wanted)
     row.corrected_by = by
-    row.corrected_at = datetime.now(UTC)
+    row.corrected_at = func.now()
     session.flush()
     return plate_view(row)
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from sqlalchemy import insert, select
+from sqlalchemy import Interval, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from detect_api.core import owner
@@ -40,7 +40,9 @@ LARGEST_FORM = 5 * 1024**3
 """S3 takes no larger body in a single POST."""
 
 # Made once, and without the session's bookkeeping: this is the most frequent write of all.
-_ADD_UPLOAD = insert(Job.__table__)  # type: ignore[arg-type]
+_ADD_UPLOAD = insert(Job.__table__).values(  # type: ignore[arg-type]
+    expires_at=func.now() + bindparam("lifetime", type_=Interval)
+)
 
 _PLAIN = " !#$&'()+,-.;=@[]^_`{}~"
 
@@ -110,7 +112,7 @@ class S3Service:
                 "content_type": content_type,
                 "file_size": file_size,
                 "object_key": key,
-                "expires_at": now + timedelta(seconds=self.settings.s3_upload_expiration),
+                "lifetime": timedelta(seconds=self.settings.s3_upload_expiration),
                 "auto_process": processing is not None,
                 "parameters": processing or {},
             },

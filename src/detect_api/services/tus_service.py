@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import ColumnElement, func
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -46,9 +47,9 @@ def limit(settings: Settings) -> int:
     return owner.size_limit(settings.max_file_size)
 
 
-def expiry(settings: Settings) -> datetime:
-    """When an upload expires whose last byte came now."""
-    return datetime.now(UTC) + timedelta(seconds=settings.tus_expiration)
+def expiry(settings: Settings) -> ColumnElement[datetime]:
+    """When an upload expires whose last byte came now, by the clock that it will be judged by."""
+    return func.now() + timedelta(seconds=settings.tus_expiration)
 
 
 def check_length(settings: Settings, length: int) -> None:
@@ -103,7 +104,7 @@ def create(
                 },
                 length=new.length,
                 part_size=store.part_size,
-                expires_at=now + timedelta(seconds=settings.tus_expiration),
+                expires_at=expiry(settings),
             )
         )
         session.flush()

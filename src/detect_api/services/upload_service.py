@@ -77,6 +77,7 @@ class Upload:
     _spool: IO[bytes] | None = None
     _spooled: int = 0
     _started: float = 0.0
+    _begun: float = 0.0
 
     @property
     def key(self) -> str:
@@ -90,7 +91,7 @@ class Upload:
 
     def start(self) -> None:
         """Creates the job, visible from now on. Raises Conflict if its id is taken."""
-        self._started = time.time()
+        self._started, self._begun = time.time(), time.monotonic()
         try:
             with self.sessions.begin() as session:
                 session.add(
@@ -252,7 +253,7 @@ class Upload:
         May be called while another thread is in ``write``. Raises Conflict when the job was
         cancelled or deleted.
         """
-        speed = self.received / max(time.time() - self._started, 1e-3)
+        speed = self.received / max(time.monotonic() - self._begun, 1e-3)
         now = upload_progress.arriving(self.received, self.expected, speed)
         with self.sessions.begin() as session:
             changed = session.execute(
