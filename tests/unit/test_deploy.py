@@ -246,6 +246,14 @@ def test_the_image_installs_the_versions_that_are_tested() -> None:
         assert tested.get(package) == hashes, f"{package}: run make lock"
 
 
+def test_every_python_decodes_and_computes_with_the_versions_that_are_tested() -> None:
+    """The lock may name another version for another Python; the image has another Python."""
+    for path in (ROOT / "requirements.lock", DOCKER / "requirements.lock"):
+        names = [name for name, _ in locked(path)]
+        for name in ("av", "opencv-python-headless", "openvino"):
+            assert names.count(name) == 1, f"{path}: {name}"
+
+
 def needed(names: Iterable[str]) -> set[str]:
     """These packages with all that they need on this machine."""
     found: set[str] = set()
