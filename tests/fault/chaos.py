@@ -17,6 +17,7 @@ the seed alone; when exactly they strike what, of course, does not.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import random
 import shutil
 import signal
@@ -146,7 +147,7 @@ class Chaos:
                 job = checks.ended(client, job_id, END_SECONDS)
                 assert job["status"] == "completed", f"an acknowledged upload was lost: {job}"
                 found = essence(client.result(job_id))
-                assert found == video.essence, f"another result of {job_id}: {found}"
+                assert found == video.essence, f"another result of {job_id}: {job}: {found}"
             checks.stored_whole(world, job["s3_key"], video.path.stat().st_size)
             checks.read_once(world, job["s3_key"])
         checks.delete_what_has_ended(world, END_SECONDS)
@@ -175,6 +176,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=None, help="no new round after so long")
     parser.add_argument("--keep-going", action="store_true", help="also after a broken round")
     chosen = parser.parse_args()
+    faulthandler.enable()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through the clean-up, as Ctrl-C goes
     seed = chosen.seed if chosen.seed is not None else random.SystemRandom().randrange(10**6)
     folder = Path(tempfile.mkdtemp(prefix="da-chaos-"))

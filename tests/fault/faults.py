@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -112,10 +113,18 @@ def throttled_storage(world: World, rng: random.Random) -> str:
 def full_disk(world: World, rng: random.Random) -> str:
     if world.disk is None:
         return "no full disk: that needs root and tmpfs"
-    ballast = world.disk / "ballast"
+    with no_space(world.disk, rng):
+        time.sleep(rng.uniform(1, 4))
+    return "disk full"
+
+
+@contextlib.contextmanager
+def no_space(disk: Path, rng: random.Random) -> Iterator[None]:
+    """Nothing more can be written to the file system at ``disk``; up to 64 KiB were left."""
+    ballast = disk / f"ballast-{rng.random()}"
     try:
-        with ballast.open("wb") as file:
-            left = shutil.disk_usage(world.disk).free
+        with contextlib.suppress(OSError), ballast.open("wb") as file:
+            left = shutil.disk_usage(disk).free
             with contextlib.suppress(OSError):
                 os.posix_fallocate(file.fileno(), 0, max(4096, left - rng.randrange(65536)))
             with contextlib.suppress(OSError):
@@ -123,13 +132,9 @@ def full_disk(world: World, rng: random.Random) -> str:
                 while True:
                     file.write(bytes(4096))
                     file.flush()
-    except OSError:
-        pass  # nothing left even for closing it
-    try:
-        time.sleep(rng.uniform(1, 4))
+        yield
     finally:
         ballast.unlink(missing_ok=True)
-    return "disk full"
 
 
 def clock_jump(world: World, rng: random.Random) -> str:

@@ -327,3 +327,22 @@ def test_without_a_store_the_command_says_what_to_set(
     outcome = CliRunner().invoke(app, ["s3", "check", "--json"])
     assert outcome.exit_code == 2
     assert json.loads(outcome.stdout)["error"]["code"] == "usage"
+
+
+def test_a_set_up_without_keys_or_without_an_answer_says_what_to_set(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("S3_ENDPOINT_URL", "http://127.0.0.1:1")
+    words = ["s3", "setup", "--bucket", "your-videos", "--dry-run"]
+    outcome = CliRunner().invoke(app, words)
+    assert outcome.exit_code == 1
+    assert "AWS_ACCESS_KEY_ID" in outcome.output
+    assert "Nothing" not in outcome.output
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    outcome = CliRunner().invoke(app, words)
+    assert outcome.exit_code == 1
+    assert "check aws_region" in " ".join(outcome.output.lower().split())

@@ -98,6 +98,10 @@ def test_temporary_failures_are_tried_again_and_refusals_are_not() -> None:
     assert isinstance(next(flow), Wait)
     with pytest.raises(StopIteration, match="done"):
         next(flow)
+    held = ClientError("status 423", status=423)  # so HEAD says that the database is away
+    left, flow = failing(held)
+    assert isinstance(next(flow), Wait)
+    assert not held.refused
     left, flow = failing(ClientError("no", status=404), away)
     with pytest.raises(ClientError, match="no"):
         next(flow)

@@ -7,7 +7,12 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, UnknownRegionError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    UnknownRegionError,
+)
 
 from detect_api.core.config import Settings
 from detect_api.core.errors import DetectApiError
@@ -67,6 +72,13 @@ def code_of(error: ClientError) -> str:
 
 def reason(error: Exception, action: str) -> str:
     """What went wrong as one sentence, which names the missing permission where that is it."""
+    if isinstance(error, NoCredentialsError):
+        return (
+            "There are no keys to sign with: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "AWS_PROFILE."
+        )
+    if isinstance(error, EndpointConnectionError):
+        return redact(f"{error} Check AWS_REGION, S3_ENDPOINT_URL and the network.")
     if isinstance(error, ClientError):
         code = code_of(error)
         if code in DENIED:

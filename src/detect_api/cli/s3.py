@@ -322,9 +322,11 @@ def _finish(changes: list[Change], *, dry_run: bool, as_json: bool, more: dict[s
     failed = sum(change.status == "failed" for change in changes)
     if failed:
         say(f"{failed} of {len(changes)} failed.")
+    if failed and not changed:
+        return
     if dry_run:
         say(f"{changed} would change." if changed else "Nothing would change.")
-    elif changed or not failed:
+    else:
         say(f"{changed} changed." if changed else "Nothing changed: all is as it should be.")
 
 

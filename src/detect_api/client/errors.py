@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-_WORTH_TRYING_AGAIN = (408, 425, 429)
+_WORTH_TRYING_AGAIN = (408, 423, 425, 429)
+"""423: an upload by tus is held by another request, or the server cannot look at it now."""
 _FOR_GOOD = ("s3_unavailable",)
 
 
@@ -33,7 +34,7 @@ class ClientError(Exception):
     @property
     def refused(self) -> bool:
         """Whether the answer was no: asking the same again would not help."""
-        return self.status is not None and self.status < 500
+        return self.status is not None and self.status < 500 and not self.temporary
 
     @property
     def temporary(self) -> bool:

@@ -44,8 +44,8 @@ def refresh(job: Job, done: int, detections: int) -> None:
 class SegmentProgress:
     """Writes a segment's progress to its job, a few times a second, and hears of its end.
 
-    Calling it raises Superseded when the job was cancelled, and Interrupted when the worker is
-    to stop.
+    Calling it raises Superseded when the job was cancelled or another worker, to whom the segment
+    was given meanwhile, has finished it, and Interrupted when this worker is to stop.
     """
 
     def __init__(
@@ -75,11 +75,18 @@ class SegmentProgress:
         self._next = now + INTERVAL_SECONDS
         with self._sessions.begin() as session:
             job = states.locked(session, self._job_id, self._attempt, (states.PROCESSING,))
-            session.execute(
+            mine = session.execute(
                 update(Segment)
-                .where(Segment.job_id == self._job_id, Segment.index == self._index)
+                .where(
+                    Segment.job_id == self._job_id,
+                    Segment.index == self._index,
+                    Segment.result.is_(None),
+                )
                 .values(frames_done=frames_done, detections=detections)
-            )
+                .returning(Segment.index)
+            ).first()
+            if mine is None:
+                raise states.Superseded
             refresh(job, *totals(session, self._job_id))
             job.updated_at = func.now()
             queue.notify(session, self._job_id)

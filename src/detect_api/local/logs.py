@@ -32,11 +32,19 @@ class _File(RotatingFileHandler):
 class ChildLog:
     """The log of one part, whatever process plays it at the time."""
 
-    def __init__(self, name: str, path: Path, alarm: re.Pattern[str], report: Report) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        alarm: re.Pattern[str],
+        report: Report,
+        heed: Callable[[str], None] | None = None,
+    ) -> None:
         self.path = path
         self._name = name
         self._alarm = alarm
         self._report = report
+        self._heed = heed
         self._file = _File(
             path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True
         )
@@ -66,6 +74,8 @@ class ChildLog:
             while raw := stream.readline(LINE_BYTES):
                 line = raw.decode("utf-8", errors="replace").rstrip("\r\n")
                 self._tail.append(line)
+                if self._heed is not None:
+                    self._heed(line)
                 self._file.handle(
                     logging.LogRecord(self._name, logging.INFO, "", 0, line, None, None)
                 )

@@ -77,6 +77,7 @@ class Postgres:
     label = "PostgreSQL"
     needs: frozenset[str] = frozenset()
     one_shot = False
+    full_disk = None  # it ends by itself, or goes on
     ready_seconds = 60.0  # recovery after a crash reads up to max_wal_size
     # Sessions that end with their server are no news of their own.
     alarm = re.compile(

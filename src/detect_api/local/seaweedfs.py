@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
+from detect_api.local.full_disk import FullDisk
 from detect_api.local.layout import Credentials, StackError, empty
 from detect_api.local.ports import GRPC_OFFSET, LOOPBACK, PortBook, answers
 from detect_api.local.processes import MARK, Program, base_environment
@@ -76,6 +77,8 @@ class SeaweedFS:
         self._port_book = ports
         self._ports = ports.claim(PORT_NAMES, offset=GRPC_OFFSET)
         self._was_ready = False
+        # The journal of its list of files fails for ever once a write to it has failed.
+        self.full_disk = FullDisk(folder)
         self.cors_origins: list[str] = []
         """Origins whose pages may upload; read at each start."""
 

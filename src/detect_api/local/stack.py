@@ -294,6 +294,7 @@ class ServicePart:
         self.one_shot = False
         self.ready_seconds = 90.0
         self.alarm = ALARM
+        self.full_disk = None
         self.health_url: str | None = None
         self.descriptors: tuple[int, ...] = ()
         self.environment: dict[str, str] = {}

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from detect_api.local.full_disk import FullDisk
 from detect_api.local.layout import StackError
 from detect_api.local.logs import ChildLog, Report
 from detect_api.local.processes import Child, Program
@@ -51,6 +52,10 @@ class Part(Protocol):
     @property
     def alarm(self) -> re.Pattern[str]:
         """Which lines of its log a person should see."""
+
+    @property
+    def full_disk(self) -> FullDisk | None:
+        """Tells when it has not got over a full disk by itself, if it is one that may not."""
 
     def program(self) -> Program:
         """What to run; called before each start, and prepares what the start needs.
@@ -97,7 +102,14 @@ class Supervisor:
         self._report = report
         self._watched = {
             part.name: _Watched(
-                part, ChildLog(part.name, log_folder / f"{part.name}.log", part.alarm, report)
+                part,
+                ChildLog(
+                    part.name,
+                    log_folder / f"{part.name}.log",
+                    part.alarm,
+                    report,
+                    part.full_disk.heed if part.full_disk else None,
+                ),
             )
             for part in parts
         }
@@ -221,6 +233,12 @@ class Supervisor:
                 self._set(watched, State.WAITING)
             elif watched.state is State.STARTING:
                 self._look_if_ready(watched)
+            elif watched.part.full_disk and watched.part.full_disk.must_restart():
+                self._report(
+                    f"{watched.part.label}: its disk was full and has room again, which it does "
+                    "not see; starting it again"
+                )
+                watched.restart_asked = True
 
     def _needs_met(self, watched: _Watched) -> bool:
         return all(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from detect_api.core.errors import StorageError
 from detect_api.storage.base import ObjectStore
 
 
@@ -67,6 +68,11 @@ class ObjectSource:
         if length <= 0:
             return b""
         data = self._store.read_range(self._key, offset, length, self._etag)
+        if len(data) != length:
+            # A decoder would take it for the end of the video, and the rest for read.
+            raise StorageError(
+                f"Storage answered with {len(data)} of {length} bytes of '{self._key}'."
+            )
         self.bytes_read += len(data)
         return data
 

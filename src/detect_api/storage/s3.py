@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import boto3
+import botocore.loaders
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -51,7 +54,9 @@ def make_client(settings: Settings, *, public: bool) -> S3Client:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    return boto3.session.Session().client(
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _descriptions())
+    return boto3.session.Session(botocore_session=session).client(
         "s3",
         region_name=settings.aws_region,
         endpoint_url=endpoint,
@@ -60,6 +65,12 @@ def make_client(settings: Settings, *, public: bool) -> S3Client:
         aws_session_token=token.get_secret_value() if token else None,
         config=config,
     )
+
+
+@cache
+def _descriptions() -> botocore.loaders.Loader:
+    """botocore's description of S3: 12 MB, which every client would keep a copy of."""
+    return botocore.loaders.Loader()
 
 
 def has_credentials(settings: Settings) -> bool:
