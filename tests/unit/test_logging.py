@@ -38,7 +38,7 @@ SECRETS = [
     "https://b.s3.eu-west-1.amazonaws.com/k?X-Amz-Credential=SECRET",
     "https://d1.cloudfront.net/k?Expires=1&Signature=SECRET",
     "https://h/process?token=SECRET",
-    "postgresql://detect_api:SECRET@database:5432/x",
+    "postgresql://detect_api:SECRET@database:5432/x",  # pragma: allowlist secret
     "Authorization: Bearer SECRET",
     "Authorization: Basic SECRET",
 ]
