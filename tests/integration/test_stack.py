@@ -305,6 +305,52 @@ def test_only_what_the_settings_leave_open_is_brought_along(
         assert fetch(f"{stack.api_url}/health")[0] == 200
 
 
+def test_everything_listens_on_loopback_alone(stack: Stack) -> None:
+    names = stack.supervisor.names()
+    assert {"postgres", "storage", "api"} <= set(names)
+    for name in ("postgres", "storage", "api", "worker-0"):
+        process = psutil.Process(stack.pid_of(name))
+        heard = [
+            connection.laddr.ip
+            for each in (process, *process.children(recursive=True))
+            for connection in each.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert set(heard) <= {"127.0.0.1", "::1"}, name
+        assert heard or name == "worker-0", name
+
+
+def test_the_folder_of_the_data_holds_what_the_readme_says(stack: Stack) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    table = readme.partition("| in the folder |")[2].partition("\n\n")[0]
+    described = {name.rstrip("/") for name in re.findall(r"`([\w./]+)`", table)}
+    there = {path.name for path in stack.layout.root.iterdir()}
+    assert {"postgres", "s3", "logs", "credentials.json"} <= there <= described
+    assert stat.S_IMODE(stack.layout.credentials.stat().st_mode) == 0o600
+
+
+TELLS_ITS_PORT = """
+import os, signal
+from pathlib import Path
+Path(os.environ["DATA_DIR"], "port-" + os.environ["WORKER_METRICS_PORT"]).touch()
+signal.pause()
+"""
+
+
+def test_each_worker_tells_its_metrics_on_a_port_of_its_own(
+    folder: Path, database_url: str
+) -> None:
+    settings = make_settings(
+        data_dir=folder, enable_s3=False, database_url=database_url, port=0, workers=2,
+        worker_metrics_port=9100,
+    )  # fmt: skip
+    stack = Stack(settings, programs=Programs(worker=(sys.executable, "-c", TELLS_ITS_PORT)))
+    stack._await_ready = lambda seconds: None  # type: ignore[method-assign]
+    with stack.running():
+        wait_until(lambda: len(list(folder.glob("port-*"))) == 2)
+    assert sorted(path.name for path in folder.glob("port-*")) == ["port-9100", "port-9101"]
+
+
 def test_a_worker_that_cannot_start_fails_the_start_with_its_last_words(
     folder: Path, database_url: str
 ) -> None:
