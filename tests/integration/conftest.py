@@ -15,6 +15,7 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import text
+from pydantic import SecretStr
 
 from detect_api.api.deps import Parts
 from detect_api.app import create_app
@@ -22,6 +23,7 @@ from detect_api.core.config import Settings
 from detect_api.db.tables import Job, Plate, UnreadTrack
 
 if TYPE_CHECKING:
+from tests.receiver import SECRET
     from tests.integration.lines import Line
 
 
@@ -176,6 +178,19 @@ def api(database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def api_without_s3(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+@pytest.fixture(scope="session")
+def telling_api(
+    database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
+    """The API with S3 that sends webhooks."""
+    update = {
+        "database_url": database_url,
+        "data_dir": tmp_path_factory.mktemp("telling"),
+        "webhook_secret": SecretStr(SECRET),
+    }
+    yield from serve(s3.model_copy(update=update))
+
+
     """The API with ENABLE_S3=false."""
     folder: Path = tmp_path_factory.mktemp("no-s3")
     settings = Settings(_env_file=None, enable_s3=False, database_url=database_url, data_dir=folder)
