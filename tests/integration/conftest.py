@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psycopg
 import pytest
 import uvicorn
-from sqlalchemy import text
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from detect_api.api.deps import Parts
 from detect_api.app import create_app
 from detect_api.core.config import Settings
+from detect_api.db.migrate import upgrade
 from detect_api.db.tables import Job, Plate, UnreadTrack
+from tests.receiver import SECRET
 
 if TYPE_CHECKING:
-from tests.receiver import SECRET
     from tests.integration.lines import Line
 
 
@@ -177,8 +179,6 @@ def api(database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-def api_without_s3(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-@pytest.fixture(scope="session")
 def telling_api(
     database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Api]:
@@ -191,10 +191,36 @@ def telling_api(
     yield from serve(s3.model_copy(update=update))
 
 
+@pytest.fixture(scope="session")
+def api_without_s3(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The API with ENABLE_S3=false."""
     folder: Path = tmp_path_factory.mktemp("no-s3")
     settings = Settings(_env_file=None, enable_s3=False, database_url=database_url, data_dir=folder)
     yield from serve(settings)
+
+
+@pytest.fixture(scope="module")
+def keyed(
+    embedded_database: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
+    """The API with S3, for one module, on a database of its own, which has a key."""
+    name = f"keys_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(embedded_database, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    url = embedded_database.rsplit("/", 1)[0] + f"/{name}"
+    upgrade(url)
+    folder = tmp_path_factory.mktemp("keys")
+    settings = s3.model_copy(
+        update={"database_url": url, "data_dir": folder, "max_file_size": 30_000_000}
+    )
+    from tests.integration.keyed import key_of, until
+
+    running = serve(settings)
+    api = next(running)
+    key_of(api, "first", tenant="default", scopes=["admin"])
+    until(lambda: api.client.get("/jobs").status_code == 401)
+    yield api
+    next(running, None)
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 import uuid
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,7 +18,6 @@ from starlette.types import Message
 from detect_api.api.rules import rule_for
 from detect_api.app import create_app
 from detect_api.core import owner
-from detect_api.core.config import Settings
 from detect_api.core.errors import Unavailable
 from detect_api.core.owner import Owner
 from detect_api.db.migrate import upgrade
@@ -30,59 +26,8 @@ from detect_api.db.tables import Event, Job, Plate, UnreadTrack
 from detect_api.jobs import forgetting, states
 from detect_api.services import key_service
 from tests.conftest import make_settings
-from tests.integration.conftest import Api, serve
-
-WAIT_SECONDS = 60.0
-TUS = {"Tus-Resumable": "1.0.0"}
-
-MakeKey = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def keyed(
-    embedded_database: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Api]:
-    """The API with S3 on a database of its own, which has a key."""
-    name = f"keys_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(embedded_database, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    url = embedded_database.rsplit("/", 1)[0] + f"/{name}"
-    upgrade(url)
-    folder: Path = tmp_path_factory.mktemp("keys")
-    settings = s3.model_copy(
-        update={"database_url": url, "data_dir": folder, "max_file_size": 30_000_000}
-    )
-    running = serve(settings)
-    api = next(running)
-    key_of(api, "first", tenant="default", scopes=["admin"])
-    until(lambda: api.client.get("/jobs").status_code == 401)
-    yield api
-    next(running, None)
-
-
-def key_of(
-    api: Api, name: str = "a key", tenant: str = "one", scopes: list[str] | None = None, **more: Any
-) -> str:
-    """A new key's secret."""
-    seconds = more.pop("seconds", None)
-    with api.parts.sessions.begin() as session:
-        _, secret = key_service.create(
-            session, name=name, tenant=tenant, scopes=scopes or ["admin"],
-            expires_in_seconds=seconds, limits=key_service.Limits(**more),
-        )  # fmt: skip
-    return secret
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Returns once it is true."""
-    end = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {secret}"}
+from tests.integration.conftest import Api
+from tests.integration.keyed import PRESIGN, TUS, WAIT_SECONDS, bearer, form, key_of, until
 
 
 def a_job_of(api: Api, tenant: str) -> str:
@@ -92,13 +37,6 @@ def a_job_of(api: Api, tenant: str) -> str:
         session.execute(update(Job).where(Job.id == uuid.UUID(job_id)).values(tenant=tenant))
         states.add_event(session, uuid.UUID(job_id), "plate", {"text": "AB12CDE"})
     return job_id
-
-
-def form(name: str = "a.mp4", **more: Any) -> dict[str, Any]:
-    return {"filename": name, "content_type": "video/mp4", **more}
-
-
-PRESIGN = "/process/video/upload/s3/presigned-url"
 
 
 # -- who comes in ---------------------------------------------------------------------------
@@ -414,6 +352,7 @@ def test_more_requests_than_allowed_are_told_when_to_come_again(keyed: Api) -> N
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json()["code"] == "rate_limited"
     assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["ratelimit-limit"] == "5"
     assert refused.headers["ratelimit-remaining"] == "0"
     assert answers[0].headers["ratelimit-limit"] == "5"
     # Another key is not held back by it.
@@ -425,7 +364,7 @@ def test_more_requests_than_allowed_are_told_when_to_come_again(keyed: Api) -> N
     [
         ({"jobs_per_day": 2}, [10, 10]),
         ({"jobs_at_once": 1}, [10]),
-        ({"bytes_per_day": 100}, [60, 60]),
+        ({"bytes_per_day": 100}, [60, 40]),
     ],
 )
 def test_a_quota_that_is_used_up_ends_uploads_and_nothing_else(
@@ -435,7 +374,7 @@ def test_a_quota_that_is_used_up_ends_uploads_and_nothing_else(
     for size in sizes:
         answer = keyed.client.post(PRESIGN, json=form(file_size=size), headers=headers)
         assert answer.status_code == 200, answer.text
-    for path, asked in ((PRESIGN, form()), ("/uploads", form(file_size=10))):
+    for path, asked in ((PRESIGN, form(file_size=10)), ("/uploads", form(file_size=10))):
         refused = keyed.client.post(path, json=asked, headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (429, "quota_reached")
         assert int(refused.headers["retry-after"]) > 0

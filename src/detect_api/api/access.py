@@ -15,7 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from detect_api.api import problems, tus_protocol
-from detect_api.api.keyring import Allowance, Keyring
+from detect_api.api.buckets import Allowance
+from detect_api.api.keyring import Keyring
 from detect_api.api.middleware import request_id_of
 from detect_api.api.rules import Rule, rule_for
 from detect_api.api.tus_receive import drain
@@ -97,14 +98,15 @@ class Access:
         if by_cookie and request.method not in _SAFE:
             _check_origin(request)
         visit.who = who
-        visit.allowance = _within_rate(self._keys.take(who))
+        visit.allowance = state["allowance"] = self._keys.take(who)
+        _check_rate(visit.allowance)
         _check_scope(who, rule)
         if not rule.operator:
             visit.owner = who.owner
         state["identity"] = who
         state["secret"] = _secret_of(request)[0]
-        if rule.creates:
-            await self._reserve(visit)
+        if rule.creates and who.kind == TOKEN:
+            await self._spend(visit)
         return visit
 
     async def _identify(self, request: Request) -> tuple[Identity | None, bool]:
@@ -114,23 +116,16 @@ class Access:
             return None, by_cookie  # a cookie holds a session, and a session comes by cookie only
         return who, by_cookie
 
-    async def _reserve(self, visit: _Visit) -> None:
-        """Checks the quotas and uses an upload token up. Raises TooMany and Conflict."""
+    async def _spend(self, visit: _Visit) -> None:
+        """Uses an upload token up. Raises Conflict."""
         who = visit.who
         assert who is not None
 
-        def check() -> bool:
+        def spend() -> bool:
             with acting_for(None), self._sessions.begin() as session:
-                key_service.check_quota(session, who)
-                if who.kind != TOKEN:
-                    return True
                 return key_service.spend(session, who.id, visit.purpose)
 
-        if who.kind != TOKEN and (who.jobs_per_day, who.jobs_at_once, who.bytes_per_day) == (
-            None, None, None,
-        ):  # fmt: skip
-            return
-        if not await run_in_threadpool(check):
+        if not await run_in_threadpool(spend):
             raise Conflict(
                 "The upload token was used for an upload already: ask for another one.",
                 code="upload_token_used",
@@ -256,14 +251,13 @@ def _check_scope(who: Identity, rule: Rule) -> None:
         raise Forbidden(f"The key lacks the scope {wanted} for this.", code="scope_missing")
 
 
-def _within_rate(allowance: Allowance | None) -> Allowance | None:
+def _check_rate(allowance: Allowance | None) -> None:
     if allowance is not None and allowance.retry_after is not None:
         raise TooMany(
             f"The key may make {allowance.limit} requests a minute: go on in "
             f"{allowance.retry_after} s.",
             retry_after=allowance.retry_after,
         )
-    return allowance
 
 
 def _check_origin(request: Request) -> None:
@@ -292,14 +286,13 @@ def _away(path: str) -> DetectApiError:
 
 
 def _refusal(request: Request, error: DetectApiError) -> JSONResponse:
-    headers: dict[str, str] = {}
+    answer = problems.of(request, error)
     if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = 'Bearer realm="detect-api"'
-    if isinstance(error, TooMany):
-        headers["Retry-After"] = str(error.retry_after)
-        if error.code == "rate_limited":
-            headers |= {"RateLimit-Remaining": "0", "RateLimit-Reset": str(error.retry_after)}
-    return problems.problem(request, error.status, error.code, error.detail, headers=headers)
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="detect-api"'
+    allowance: Allowance | None = request.scope["state"].get("allowance")
+    if allowance is not None:
+        answer.raw_headers.extend(allowance.headers())
+    return answer
 
 
 def _details(action: str, request: Request) -> dict[str, Any]:

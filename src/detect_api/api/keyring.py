@@ -7,15 +7,14 @@ is worth nothing soon after it was revoked.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from detect_api.api.buckets import MAX_KEPT, Allowance, Buckets
 from detect_api.core.config import Settings
 from detect_api.core.owner import acting_for
 from detect_api.db.session import SessionFactory
@@ -23,22 +22,6 @@ from detect_api.services import key_service
 from detect_api.services.key_service import Identity
 
 KEPT_SECONDS = 2.0
-MAX_KEPT = 10_000
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """What a key may still ask in this minute."""
-
-    limit: int
-    left: int
-    reset_seconds: int
-    retry_after: int | None = None
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that tell a client."""
-        shown = {"limit": self.limit, "remaining": self.left, "reset": self.reset_seconds}
-        return [(f"ratelimit-{name}".encode(), b"%d" % value) for name, value in shown.items()]
 
 
 class Keyring:
@@ -51,7 +34,7 @@ class Keyring:
         self._look_at = 0.0
         self._known: OrderedDict[bytes, tuple[Identity | None, float]] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Identity | None]] = {}
-        self._buckets: OrderedDict[UUID, tuple[float, float]] = OrderedDict()
+        self._requests: Buckets[UUID] = Buckets()
 
     async def needed(self) -> bool:
         """Whether requests need a key: as soon as one was ever made, and from then on.
@@ -103,28 +86,11 @@ class Keyring:
         self._known.pop(key_service.digest(secret), None)
 
     def take(self, who: Identity) -> Allowance | None:
-        """Counts a request: a bucket of a minute's requests that fills up steadily.
-
-        With ``retry_after`` the bucket was empty. None without a limit.
-        """
+        """Counts a request of a key. None without a limit."""
         limit = who.requests_per_minute
         if limit is None:
             limit = self._settings.rate_limit_per_minute
-        if not limit:
-            return None
-        now, rate = time.monotonic(), limit / 60
-        tokens, then = self._buckets.get(who.key_id, (float(limit), now))
-        tokens = min(float(limit), tokens + (now - then) * rate)
-        enough = tokens >= 1
-        if enough:
-            tokens -= 1
-        self._buckets[who.key_id] = (tokens, now)
-        self._buckets.move_to_end(who.key_id)
-        while len(self._buckets) > MAX_KEPT:
-            self._buckets.popitem(last=False)
-        reset = math.ceil((limit - tokens) / rate)
-        wait = None if enough else max(1, math.ceil((1 - tokens) / rate))
-        return Allowance(limit, int(tokens), reset, wait)
+        return self._requests.take(who.key_id, limit) if limit else None
 
     def _any_ever(self) -> bool:
         with acting_for(None), self._sessions() as session:

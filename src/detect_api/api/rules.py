@@ -13,8 +13,8 @@ class Rule:
     """What a request needs.
 
     ``scopes``: one of these; empty: any key. ``token``: an upload token will do, too. ``creates``:
-    it counts for quotas, and uses an upload token up. ``audited``: the action that is written into
-    the audit log. ``operator``: the key's tenant must be the operator's own.
+    it uses an upload token up. ``audited``: the action that is written into the audit log.
+    ``operator``: the key's tenant must be the operator's own.
     """
 
     scopes: tuple[str, ...] = (ADMIN,)
@@ -28,7 +28,7 @@ class Rule:
 _PUBLIC = Rule(public=True)
 _SEND = Rule((UPLOAD,), token=True)
 _SEND_NEW = Rule((UPLOAD,), token=True, creates=True)
-_PROCESS = Rule((UPLOAD,), creates=True)
+_PROCESS = Rule((UPLOAD,))
 _READ = Rule((READ,))
 
 _ID = "([^/]+)"

@@ -27,6 +27,7 @@ from detect_api.jobs import multipart, queue, receipts, states
 from detect_api.jobs.anew import begin_anew
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.views import evidence_prefix, job_view, redacted_prefix
+from detect_api.services import quotas
 from detect_api.services.paging import Page, decode_cursor, encode_cursor
 from detect_api.storage.base import ObjectStore
 
@@ -127,7 +128,7 @@ def cancel(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
 
 
 def retry(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
-    """Starts a failed or cancelled processing job anew. Raises NotFound and Conflict."""
+    """Starts a failed or cancelled processing job anew. Raises NotFound, Conflict and TooMany."""
     asked = get(session, job_id)
     target = asked.processing_job_id or job_id
     job = session.get(Job, target, with_for_update=True, populate_existing=True)
@@ -144,6 +145,7 @@ def retry(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
         )
     if job.video_deleted_at is not None:
         raise Conflict("The video of this job was deleted: upload it again.", code="video_missing")
+    quotas.take_on(session, job, at_once=1)
     begin_anew(session, job)
     session.refresh(job)
     return view(session, job_id)

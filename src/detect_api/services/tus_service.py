@@ -19,7 +19,7 @@ from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, TusUpload
 from detect_api.jobs import resumable, states
 from detect_api.jobs.resumable_sweep import drop
-from detect_api.services import job_service, upload_progress
+from detect_api.services import job_service, quotas, upload_progress
 from detect_api.services.s3_service import metadata_value
 from detect_api.services.upload_service import check_type
 from detect_api.storage.base import ObjectStore
@@ -60,17 +60,29 @@ def check_length(settings: Settings, length: int) -> None:
     check_size(length, limit(settings))
 
 
+def set_length(session: Session, job_id: uuid.UUID, holder: uuid.UUID, length: int) -> None:
+    """Notes the length of a file that was not known before.
+
+    Raises TooMany, and Superseded if the upload is not the holder's any more.
+    """
+    resumable.record(session, job_id, holder, length=length)
+    job = states.locked(session, job_id, 1, (states.UPLOADING,))
+    quotas.take_on(session, job, size=length)
+    job.file_size = length
+
+
 def create(
     session: Session, settings: Settings, store: ObjectStore, new: NewUpload
 ) -> dict[str, str]:
     """Creates the job and the upload, in one transaction; storage is not asked for anything yet.
 
-    Raises InvalidRequest, TooLarge, and Conflict if the job's id is taken.
+    Raises InvalidRequest, TooLarge, TooMany, and Conflict if the job's id is taken.
     """
     kind = check_type(new.filename, new.content_type, image=False)
     owner.check_content_type(kind)
     if new.length is not None:
         check_length(settings, new.length)
+    quotas.take(session, jobs=1, at_once=1, size=new.length or 0)
     now = datetime.now(UTC)
     key = (
         f"{settings.s3_video_prefix}{now:%Y%m%d_%H%M%S}_"

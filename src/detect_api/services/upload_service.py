@@ -28,7 +28,7 @@ from detect_api.core.limits import check_size, megabytes
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, Removal
 from detect_api.jobs import queue, states
-from detect_api.services import idempotency, upload_progress
+from detect_api.services import idempotency, quotas, upload_progress
 from detect_api.services.s3_service import metadata_value
 from detect_api.storage.base import ObjectInfo, ObjectStore, PartialUpload
 
@@ -88,11 +88,14 @@ class Upload:
             f"{str(self.job_id)[:8]}{extension}"
         )
 
-    def start(self) -> None:
-        """Creates the job, visible from now on. Raises Conflict if its id is taken."""
+    def start(self, route: str, idempotency_key: str | None) -> None:
+        """Creates the job, visible from now on. Raises Conflict if its id is taken, and TooMany."""
         self._started = time.time()
         try:
             with self.sessions.begin() as session:
+                # What was answered before creates nothing in the end.
+                if not idempotency.is_known(session, route, idempotency_key):
+                    quotas.take(session, jobs=1, at_once=1, size=self.expected or 0)
                 session.add(
                     Job(
                         id=self.job_id,
@@ -101,6 +104,7 @@ class Upload:
                         message="Uploading: 0.0MB",
                         filename=self.filename,
                         content_type=self.content_type,
+                        file_size=self.expected,
                         object_key=self.key,
                         upload={"bytes_received": 0, "bytes_total": self.expected},
                     )
@@ -153,7 +157,8 @@ class Upload:
         """Completes the object and queues its processing; returns the answer for the client.
 
         The job becomes ``pending`` and its queue entry appears in one transaction. Raises
-        InvalidRequest for an empty file.
+        InvalidRequest for an empty file, and TooMany if it is longer than was announced and the
+        key may not have so many bytes.
         """
         if self.received == 0:
             raise InvalidRequest(
@@ -216,6 +221,8 @@ class Upload:
 
     def _queue(self, session: Any, found: ObjectInfo, parameters: dict[str, Any]) -> dict[str, Any]:
         job = states.locked(session, self.job_id, 1, (states.UPLOADING,))
+        if (more := found.size - (job.file_size or 0)) > 0:
+            quotas.take(session, size=more)
         job.status = states.PENDING
         job.progress = 0.0
         job.message = "Waiting for a worker."
