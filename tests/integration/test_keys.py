@@ -18,7 +18,7 @@ from starlette.types import Message
 from detect_api.api.rules import rule_for
 from detect_api.app import create_app
 from detect_api.core import owner
-from detect_api.core.errors import Unavailable
+from detect_api.core.errors import InvalidRequest, Unavailable
 from detect_api.core.owner import Owner
 from detect_api.db.migrate import upgrade
 from detect_api.db.narrow import NotYours
@@ -96,6 +96,28 @@ def test_what_is_for_everybody_needs_no_key_and_tells_nothing_of_the_inside(keye
     assert keyed.client.get("/metrics", headers=bearer(key_of(keyed))).status_code == 403
     numbers = keyed.client.get("/metrics", headers=bearer(operator))
     assert numbers.status_code == 200
+
+
+def test_a_key_for_metrics_opens_nothing_else(keyed: Api) -> None:
+    headers = bearer(key_of(keyed, tenant="default", scopes=["metrics"]))
+    assert "detect_api_jobs" in keyed.client.get("/metrics", headers=headers).text
+    job_id = a_job_of(keyed, "default")
+    opened = set()
+    for path, methods in keyed.client.get("/openapi.json").json()["paths"].items():
+        for method in set(methods) - {"options"}:
+            where = re.sub(r"\{\w+\}", job_id, path)
+            answer = keyed.client.request(method, where, headers={**headers, **TUS})
+            if answer.status_code != 403:
+                opened.add((method, path))
+    everybodys = {("get", path) for path in ("/", "/health", "/ready", "/config")}
+    own = {("get", "/metrics"), ("post", "/session"), ("delete", "/session")}
+    assert opened - everybodys - own == {("post", "/events/s3")}
+    assert "alive" not in keyed.client.get("/ready", headers=headers).text
+    for scopes in (["read"], ["upload"]):
+        other = bearer(key_of(keyed, tenant="default", scopes=scopes))
+        assert keyed.client.get("/metrics", headers=other).status_code == 403
+    with pytest.raises(InvalidRequest, match="default"):
+        key_of(keyed, tenant="one", scopes=["metrics"])
 
 
 def test_a_key_does_what_its_scopes_allow(keyed: Api) -> None:
@@ -264,7 +286,7 @@ def everything(api: Api) -> list[Any]:
 
 def test_every_route_of_the_description_has_a_rule_of_its_own(keyed: Api) -> None:
     meant = {("POST", "/webhooks/x/replay"), ("GET", "/audit"), ("DELETE", "/jobs/x")}
-    meant |= {("PATCH", "/plates/x"), ("POST", "/plates/forget"), ("GET", "/metrics")}
+    meant |= {("PATCH", "/plates/x"), ("POST", "/plates/forget")}
     for path, methods in keyed.client.get("/openapi.json").json()["paths"].items():
         concrete = re.sub(r"\{\w+\}", "x", path)
         for method in methods:

@@ -236,11 +236,8 @@ def _is_operator(who: Identity) -> bool:
 
 
 def _check_scope(who: Identity, rule: Rule) -> None:
-    if rule.operator and not _is_operator(who):
-        raise Forbidden(
-            f"Only a key of the tenant '{OPERATOR}' with the scope admin may do this.",
-            code="scope_missing",
-        )
+    if rule.operator and who.owner.tenant != OPERATOR:
+        raise Forbidden(f"Only a key of the tenant '{OPERATOR}' may do this.", code="scope_missing")
     if who.kind == TOKEN:
         if not rule.token:
             raise Forbidden(

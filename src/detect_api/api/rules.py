@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from detect_api.services.key_service import ADMIN, READ, UPLOAD
+from detect_api.services.key_service import ADMIN, METRICS, READ, UPLOAD
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ _RULES: tuple[tuple[str, str, Rule], ...] = (
     ("GET HEAD", r"/|/theme\.js|/assets/[^/]+|/health|/ready|/config", _PUBLIC),
     ("GET HEAD", r"/docs|/docs/oauth2-redirect|/redoc|/openapi\.json", _PUBLIC),
     ("POST", "/events/s3", _PUBLIC),  # it has a token of its own
-    ("GET", "/metrics", Rule(operator=True)),
+    ("GET", "/metrics", Rule((METRICS,), operator=True)),
     ("GET", "/audit", Rule()),
     ("POST DELETE", "/session", Rule(())),
     ("POST", "/upload-tokens", Rule((UPLOAD,))),

@@ -22,14 +22,14 @@ from sqlalchemy.orm import Session, aliased
 from detect_api.core.config import Settings
 from detect_api.core.errors import InvalidRequest, NotFound, Unavailable
 from detect_api.core.ids import new_id
-from detect_api.core.owner import Owner, Quota
+from detect_api.core.owner import OPERATOR, Owner, Quota
 from detect_api.db.narrow import EVERYBODYS
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import ApiKey, Job
 from detect_api.jobs.views import rfc3339
 
-UPLOAD, READ, ADMIN = "upload", "read", "admin"
-SCOPES = (UPLOAD, READ, ADMIN)
+UPLOAD, READ, METRICS, ADMIN = "upload", "read", "metrics", "admin"
+SCOPES = (UPLOAD, READ, METRICS, ADMIN)
 
 KEY, SESSION, TOKEN = "key", "session", "upload"
 _LETTER = {KEY: "k", SESSION: "s", TOKEN: "u"}
@@ -126,6 +126,12 @@ def create(
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise InvalidRequest(f"A key's scopes are some of {', '.join(SCOPES)}.", code="bad_key")
+    if METRICS in scopes and tenant != OPERATOR:
+        raise InvalidRequest(
+            f"The metrics are of all tenants: the scope {METRICS} is for keys of the tenant "
+            f"'{OPERATOR}'.",
+            code="bad_key",
+        )
     limits = limits or Limits()
     row, secret = _new(
         KEY,
