@@ -15,6 +15,8 @@ import pytest
 from sqlalchemy import func, select, text, update
 from starlette.types import Message
 
+from detect_api.api.buckets import MAX_KEPT
+from detect_api.api.keyring import WRONG_KEYS_PER_MINUTE, Keyring
 from detect_api.api.rules import rule_for
 from detect_api.app import create_app
 from detect_api.core import owner
@@ -118,6 +120,47 @@ def test_a_key_for_metrics_opens_nothing_else(keyed: Api) -> None:
         assert keyed.client.get("/metrics", headers=other).status_code == 403
     with pytest.raises(InvalidRequest, match="default"):
         key_of(keyed, tenant="one", scopes=["metrics"])
+
+
+def test_wrong_keys_are_slowed_down_and_right_ones_from_the_same_address_are_not(
+    keyed: Api,
+) -> None:
+    right = bearer(key_of(keyed))
+    session = keyed.client.post("/session", headers=right).headers["set-cookie"].split(";")[0]
+    keyed.client.cookies.clear()
+    # A proxy on the same machine is believed.
+    office, other = ({"X-Forwarded-For": f"203.0.113.{number}"} for number in (5, 6))
+
+    def wrong(number: int, address: dict[str, str] = office) -> httpx.Response:
+        name = "Authorization" if number % 2 else "X-API-Key"
+        word = "Bearer " if number % 2 else ""
+        secret = f"da_k_{number:08}_{'b' * 43}"
+        return keyed.client.get("/jobs", headers={**address, name: f"{word}{secret}"})
+
+    answers = [wrong(number) for number in range(WRONG_KEYS_PER_MINUTE + 30)]
+    assert {answer.status_code for answer in answers[:WRONG_KEYS_PER_MINUTE]} == {401}
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert {answer.json()["code"] for answer in refused} == {"wrong_keys"}
+    assert {1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused} == {True}
+    assert keyed.client.get("/jobs", headers={**office, **right}).status_code == 200
+    assert keyed.client.get("/jobs", headers={**office, "Cookie": session}).status_code == 200
+    # A new key, never seen here before, comes in at once; a page without one is told so.
+    assert keyed.client.get("/jobs", headers={**office, **bearer(key_of(keyed))}).status_code == 200
+    gone = {**office, "Cookie": "detect_api_session=gone"}
+    assert keyed.client.get("/jobs", headers=gone).status_code == 401
+    assert wrong(1, other).status_code == 401
+
+
+def test_of_those_who_send_wrong_keys_a_bounded_number_is_remembered(keyed: Api) -> None:
+    keys = Keyring(keyed.parts.settings, keyed.parts.sessions)
+    for number in range(MAX_KEPT + 100):
+        keys.wrong(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(keys._wrong) == MAX_KEPT
+    # One who has a network of IPv6 has 64 bits of addresses.
+    answers = [keys.wrong(f"2001:db8::{number:x}") for number in range(WRONG_KEYS_PER_MINUTE + 2)]
+    assert answers[-1].retry_after is not None
+    assert keys.wrong("2001:db8:1::1").retry_after is None
 
 
 def test_a_key_does_what_its_scopes_allow(keyed: Api) -> None:

@@ -91,6 +91,7 @@ class Access:
         if rule.public:
             return visit
         if who is None:
+            self._count_wrong(request)
             raise Unauthorized(
                 "This needs a key that is valid: send it as 'Authorization: Bearer …'. "
                 "'detect-api keys create' makes one."
@@ -115,6 +116,24 @@ class Access:
         if who is not None and by_cookie != (who.kind == SESSION):
             return None, by_cookie  # a cookie holds a session, and a session comes by cookie only
         return who, by_cookie
+
+    def _count_wrong(self, request: Request) -> None:
+        """Raises TooMany if too many wrong keys came from where this one comes from.
+
+        A right key never gets here, whatever else comes from its address. Nor is a browser counted
+        whose session has ended: its page has to learn that it needs a key.
+        """
+        secret, by_cookie = _secret_of(request)
+        if not secret or by_cookie:
+            return
+        allowance = self._keys.wrong(request.client.host if request.client else "")
+        if allowance.retry_after is not None:
+            raise TooMany(
+                f"More than {allowance.limit} wrong keys a minute came from this address: send one "
+                "that is valid.",
+                retry_after=allowance.retry_after,
+                code="wrong_keys",
+            )
 
     async def _spend(self, visit: _Visit) -> None:
         """Uses an upload token up. Raises Conflict."""

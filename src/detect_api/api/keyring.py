@@ -1,4 +1,5 @@
-"""Keys as the API process knows them: whether any are needed, whose one is, how often it may come.
+"""Keys as the API process knows them: whether any are needed, whose one is, how often it may come,
+and where wrong ones come from.
 
 What the database said is kept for two seconds, so that a key costs a request next to nothing and
 is worth nothing soon after it was revoked.
@@ -7,6 +8,7 @@ is worth nothing soon after it was revoked.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections import OrderedDict
 from uuid import UUID
@@ -23,6 +25,9 @@ from detect_api.services.key_service import Identity
 
 KEPT_SECONDS = 2.0
 
+WRONG_KEYS_PER_MINUTE = 60
+"""So many wrong keys from one address are told that they are wrong."""
+
 
 class Keyring:
     """For the event loop's thread only."""
@@ -35,6 +40,7 @@ class Keyring:
         self._known: OrderedDict[bytes, tuple[Identity | None, float]] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Identity | None]] = {}
         self._requests: Buckets[UUID] = Buckets()
+        self._wrong: Buckets[str] = Buckets()
 
     async def needed(self) -> bool:
         """Whether requests need a key: as soon as one was ever made, and from then on.
@@ -92,6 +98,10 @@ class Keyring:
             limit = self._settings.rate_limit_per_minute
         return self._requests.take(who.key_id, limit) if limit else None
 
+    def wrong(self, address: str) -> Allowance:
+        """Counts a wrong key that came from this address."""
+        return self._wrong.take(_neighbourhood(address), WRONG_KEYS_PER_MINUTE)
+
     def _any_ever(self) -> bool:
         with acting_for(None), self._sessions() as session:
             return key_service.any_ever(session)
@@ -99,3 +109,14 @@ class Keyring:
     def _find(self, secret: str) -> Identity | None:
         with acting_for(None), self._sessions.begin() as session:
             return key_service.find(session, secret)
+
+
+def _neighbourhood(address: str) -> str:
+    """What one sender has: an address, of IPv6 a network of 64 bits."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(getattr(found, "ipv4_mapped", None) or found)
