@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, NotFound, StorageError
+from detect_api.db.narrow import EVERYBODYS
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import (
     Event,
     Job,
     Plate,
+    Receipt,
     Redaction,
     Removal,
     Segment,
@@ -53,6 +55,25 @@ def _locked(session: Session, job_id: uuid.UUID) -> Job:
     if job is None:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
     return job
+
+
+def check_unused(session: Session, job_id: uuid.UUID) -> None:
+    """Raises Conflict if the id of a new job is that of a deleted one, of whatever tenant.
+
+    What was at work for that one may still write, and must not write into another one. To be asked
+    when the new row is written: its insertion has waited for a deletion that was not finished.
+    """
+    session.flush()
+    deleted = select(Receipt.id).where(
+        Receipt.kind == receipts.JOB, Receipt.subject["job_id"].astext == str(job_id)
+    )
+    if session.scalar(deleted.limit(1).execution_options(**{EVERYBODYS: True})) is not None:
+        raise taken(job_id)
+
+
+def taken(job_id: uuid.UUID) -> Conflict:
+    """The answer to a chosen id that a job has, or had."""
+    return Conflict(f"There is, or was, a job {job_id}: choose another id.", code="job_id_taken")
 
 
 def processing_of(session: Session, job: Job) -> Job | None:

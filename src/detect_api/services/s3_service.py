@@ -155,8 +155,9 @@ def uploaded_video(
     prefix, NotFound, InvalidRequest for what is empty or no video, and TooLarge.
     """
     prefix = settings.s3_video_prefix
-    ours = (f"{prefix}evidence/", f"{prefix}redacted/")
-    if not key.startswith(prefix) or key == prefix or key.startswith(ours) or ".." in key:
+    ours = tuple(f"{prefix}{folder}/" for folder in ("evidence", "redacted", "tus"))
+    # A key that ends in a slash stands for all under it wherever something is deleted.
+    if not key.startswith(prefix) or key.endswith("/") or key.startswith(ours) or ".." in key:
         raise Forbidden(f"The s3_key must lie under '{prefix}'; use the one you were given.")
     try:
         found = store.head(key)

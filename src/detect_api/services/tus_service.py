@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 from detect_api.core import owner
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, Gone, InvalidRequest, NotFound
-from detect_api.core.ids import extension_of
+from detect_api.core.ids import extension_of, new_id
 from detect_api.core.limits import check_size
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, TusUpload
 from detect_api.jobs import resumable, states
 from detect_api.jobs.resumable_sweep import drop
 from detect_api.services import job_service, quotas, upload_progress
-from detect_api.services.s3_service import metadata_value
+from detect_api.services.s3_service import metadata_value, video_key
 from detect_api.services.upload_service import check_type
 from detect_api.storage.base import ObjectStore
 
@@ -84,10 +84,8 @@ def create(
         check_length(settings, new.length)
     quotas.take(session, jobs=1, at_once=1, size=new.length or 0)
     now = datetime.now(UTC)
-    key = (
-        f"{settings.s3_video_prefix}{now:%Y%m%d_%H%M%S}_"
-        f"{str(new.job_id)[:8]}{extension_of(new.filename)}"
-    )
+    # Not the job's id: clients choose that, and many of theirs may begin alike.
+    key = video_key(settings, now, new_id(), extension_of(new.filename))
     shown = upload_progress.paused(0, new.length)
     try:
         session.add(
@@ -120,9 +118,8 @@ def create(
         )
         session.flush()
     except IntegrityError:
-        raise Conflict(
-            f"There is a job {new.job_id} already: choose another job_id.", code="job_id_taken"
-        ) from None
+        raise job_service.taken(new.job_id) from None
+    job_service.check_unused(session, new.job_id)
     return {"job_id": str(new.job_id)}
 
 
