@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
-from detect_api.db.tables import Job
+from detect_api.db.tables import Job, Redaction
 from detect_api.services import job_service
 from tests.integration.conftest import Api
 from tests.integration.keyed import PRESIGN, TUS, WAIT_SECONDS, bearer, form, key_of, until
@@ -82,6 +82,31 @@ def test_an_id_that_is_just_being_freed_is_not_given_out_either(keyed: Api) -> N
             until(lambda: bool(other.scalar(waits)))
         session.commit()
         assert asked.result().status_code == 409
+
+
+def test_who_has_a_token_cannot_hold_back_the_key_that_made_it(keyed: Api) -> None:
+    key = bearer(key_of(keyed, tenant="giver", requests_per_minute=5))
+    token = bearer(keyed.client.post("/upload-tokens", json={}, headers=key).json()["token"])
+    nothing = f"/jobs/{uuid.uuid4()}"
+    answers = [keyed.client.get(nothing, headers=token).status_code for _ in range(20)]
+    assert {404, 429} == set(answers)
+    assert keyed.client.get("/jobs", headers=key).status_code == 200
+
+
+def test_whoever_asks_for_an_exports_address_is_written_down(keyed: Api) -> None:
+    """With CloudFront the address that HEAD is given is good for GET, too."""
+    key = bearer(key_of(keyed, tenant="exports"))
+    job_id = uuid.UUID(keyed.finished_job([]))
+    copy = f"videos/redacted/{job_id}/copy.webm"
+    keyed.parts.store.put(copy, b"x" * 10, "video/webm")
+    with keyed.parts.sessions.begin() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(tenant="exports"))
+        session.add(Redaction(job_id=job_id, export_id=uuid.uuid4(), status="completed",
+                              object_key=copy, size=10))  # fmt: skip
+    answer = keyed.client.head(f"/jobs/{job_id}/redacted/video", headers=key)
+    assert answer.status_code == 307
+    entries = keyed.client.get("/audit?action=export", headers=key).json()["entries"]
+    assert [entry["target"] for entry in entries] == [str(job_id)]
 
 
 @pytest.mark.parametrize("key", ["videos/tus/x/part", "videos/folder/", "videos/evidence/x.mp4"])

@@ -21,7 +21,7 @@ from detect_api.core.config import Settings
 from detect_api.core.owner import acting_for
 from detect_api.db.session import SessionFactory
 from detect_api.services import key_service
-from detect_api.services.key_service import Identity
+from detect_api.services.key_service import TOKEN, Identity
 
 KEPT_SECONDS = 2.0
 
@@ -92,11 +92,16 @@ class Keyring:
         self._known.pop(key_service.digest(secret), None)
 
     def take(self, who: Identity) -> Allowance | None:
-        """Counts a request of a key. None without a limit."""
+        """Counts a request of a key, or of one of its upload tokens, which has as many of its own.
+
+        None without a limit.
+        """
         limit = who.requests_per_minute
         if limit is None:
             limit = self._settings.rate_limit_per_minute
-        return self._requests.take(who.key_id, limit) if limit else None
+        # Whoever is given a token must not be able to use up what the key may.
+        name = who.id if who.kind == TOKEN else who.key_id
+        return self._requests.take(name, limit) if limit else None
 
     def wrong(self, address: str) -> Allowance:
         """Counts a wrong key that came from this address."""

@@ -51,7 +51,7 @@ _RULES: tuple[tuple[str, str, Rule], ...] = (
     ("DELETE", f"/jobs/{_ID}", Rule(audited="delete")),
     ("GET", f"/jobs/{_ID}/plates\\.(?:csv|jsonl)", Rule((READ,), audited="export")),
     ("POST", f"/jobs/{_ID}/redacted", Rule((UPLOAD,))),
-    ("GET", f"/jobs/{_ID}/redacted/video", Rule((READ,), audited="export")),
+    ("GET HEAD", f"/jobs/{_ID}/redacted/video", Rule((READ,), audited="export")),
     ("GET HEAD", "/jobs|/jobs/.+", _READ),
     ("GET", f"/retention|/receipts/{_ID}", _READ),
     ("POST", "/plates/forget", Rule(audited="forget")),
