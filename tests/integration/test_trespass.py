@@ -138,3 +138,20 @@ def test_a_form_of_another_tenant_is_no_way_to_its_upload(keyed: Api) -> None:
         assert view["status"] in ("uploaded", "pending")
         assert keyed.client.delete(f"/jobs/{made['job_id']}", headers=theirs).status_code == 200
         assert ask() == 404
+
+
+def test_without_keys_no_page_of_another_name_is_answered(api: Api) -> None:
+    """A name that leads to 127.0.0.1 makes a stranger's page one of the service's own origin."""
+    port = api.url.rsplit(":", 1)[1]
+    for host in (f"attacker.example:{port}", "127.0.0.1.attacker.example", f"0.0.0.0:{port}", "x"):
+        for method, path in (("GET", "/jobs"), ("GET", "/plates"), ("POST", PRESIGN)):
+            refused = api.client.request(method, path, json=form(), headers={"Host": host})
+            assert (refused.status_code, refused.json()["code"]) == (403, "foreign_host")
+        assert api.client.get("/health", headers={"Host": host}).status_code == 200
+    for host in (f"localhost:{port}", "LOCALHOST", "127.0.0.1", f"[::1]:{port}", "127.8.9.1"):
+        assert api.client.get("/jobs", headers={"Host": host}).status_code == 200
+
+
+def test_with_keys_the_service_has_whatever_name_it_has(keyed: Api) -> None:
+    headers = {**bearer(key_of(keyed)), "Host": "plates.example"}
+    assert keyed.client.get("/jobs", headers=headers).status_code == 200

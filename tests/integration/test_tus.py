@@ -748,7 +748,7 @@ def test_a_page_on_another_origin_may_use_it(api: Api) -> None:
 
     async def ask() -> tuple[httpx.Response, httpx.Response]:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             origin = {"Origin": "https://a.example"}
             preflight = await client.options(
                 f"{URL}/x",

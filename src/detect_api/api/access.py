@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +21,7 @@ from detect_api.api.keyring import Keyring
 from detect_api.api.middleware import request_id_of
 from detect_api.api.rules import Rule, rule_for
 from detect_api.api.tus_receive import drain
-from detect_api.core.config import Settings
+from detect_api.core.config import Settings, is_loopback
 from detect_api.core.errors import (
     Conflict,
     DetectApiError,
@@ -79,6 +80,8 @@ class Access:
             return visit
         try:
             if not await self._keys.needed():
+                if not rule.public and not self._settings.allow_without_keys:
+                    _check_host(request)
                 return visit
             who, by_cookie = await self._identify(request)
         except SQLAlchemyError as error:
@@ -273,6 +276,20 @@ def _check_rate(allowance: Allowance | None) -> None:
             f"The key may make {allowance.limit} requests a minute: go on in "
             f"{allowance.retry_after} s.",
             retry_after=allowance.retry_after,
+        )
+
+
+def _check_host(request: Request) -> None:
+    """Raises Forbidden where a browser was led here under another name than this machine's.
+
+    Whoever has a name can let it stand for 127.0.0.1, and their page is then taken for our own.
+    """
+    host = request.headers.get("host", "")
+    if host and not is_loopback(re.sub(r":[0-9]+$", "", host)):
+        raise Forbidden(
+            "Without keys the service answers as localhost or 127.0.0.1 only: make a key with "
+            "'detect-api keys create', or set ALLOW_WITHOUT_KEYS=true.",
+            code="foreign_host",
         )
 
 
