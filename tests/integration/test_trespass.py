@@ -13,7 +13,7 @@ from sqlalchemy import select, text, update
 
 from detect_api.db.tables import Job, Redaction
 from detect_api.services import job_service
-from tests.integration.conftest import Api
+from tests.integration.conftest import Api, serve
 from tests.integration.keyed import PRESIGN, TUS, WAIT_SECONDS, bearer, form, key_of, until
 
 ASYNC = "/process/video/upload/async"
@@ -150,6 +150,25 @@ def test_without_keys_no_page_of_another_name_is_answered(api: Api) -> None:
         assert api.client.get("/health", headers={"Host": host}).status_code == 200
     for host in (f"localhost:{port}", "LOCALHOST", "127.0.0.1", f"[::1]:{port}", "127.8.9.1"):
         assert api.client.get("/jobs", headers={"Host": host}).status_code == 200
+
+
+def test_without_keys_no_page_of_another_origin_changes_anything(api: Api) -> None:
+    """A browser sends forms to any address, whether the page may see the answer or not."""
+    for origin in ("https://attacker.example", "null", "http://127.0.0.1:1", "http://localhost"):
+        for path in ("/process/sample", ASYNC, "/detect/upload", "/uploads/tus"):
+            refused = api.client.post(path, headers={"Origin": origin, **TUS})
+            assert (refused.status_code, refused.json()["code"]) == (403, "foreign_origin")
+        assert api.client.get("/jobs", headers={"Origin": origin}).status_code == 200
+    own = api.client.post(PRESIGN, json=form(), headers={"Origin": api.url})
+    assert own.status_code == 200
+    named = api.parts.settings.model_copy(update={"cors_origins": "https://friend.example"})
+    running = serve(named)
+    friendly = next(running)
+    friend = {"Origin": "https://friend.example"}
+    assert friendly.client.post(PRESIGN, json=form(), headers=friend).status_code == 200
+    stranger = {"Origin": "https://attacker.example"}
+    assert friendly.client.post(PRESIGN, json=form(), headers=stranger).status_code == 403
+    next(running, None)
 
 
 def test_with_keys_the_service_has_whatever_name_it_has(keyed: Api) -> None:

@@ -81,7 +81,7 @@ class Access:
         try:
             if not await self._keys.needed():
                 if not rule.public and not self._settings.allow_without_keys:
-                    _check_host(request)
+                    _check_page(request, self._settings.cors_origin_list)
                 return visit
             who, by_cookie = await self._identify(request)
         except SQLAlchemyError as error:
@@ -279,10 +279,11 @@ def _check_rate(allowance: Allowance | None) -> None:
         )
 
 
-def _check_host(request: Request) -> None:
-    """Raises Forbidden where a browser was led here under another name than this machine's.
+def _check_page(request: Request, origins: list[str]) -> None:
+    """Raises Forbidden for what a stranger's page has a browser on this machine ask without a key.
 
-    Whoever has a name can let it stand for 127.0.0.1, and their page is then taken for our own.
+    Whoever has a name can let it stand for 127.0.0.1, and their page is then taken for our own. And
+    any page may send forms here, although it is not shown the answer.
     """
     host = request.headers.get("host", "")
     if host and not is_loopback(re.sub(r":[0-9]+$", "", host)):
@@ -290,6 +291,13 @@ def _check_host(request: Request) -> None:
             "Without keys the service answers as localhost or 127.0.0.1 only: make a key with "
             "'detect-api keys create', or set ALLOW_WITHOUT_KEYS=true.",
             code="foreign_host",
+        )
+    origin = request.headers.get("origin")
+    known = origin is None or urlsplit(origin).netloc == host or origin in origins
+    if request.method not in _SAFE and not known and "*" not in origins:
+        raise Forbidden(
+            "Without keys only the own page and those of CORS_ORIGINS may change anything.",
+            code="foreign_origin",
         )
 
 

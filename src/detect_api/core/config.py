@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     allow_without_keys: bool = Field(
         False,
         description="Start on an address other than loopback although there are no keys, so that "
-        "whoever reaches the port may do everything.",
+        "whoever reaches the port may do everything; on loopback, answer to every name and page.",
     )
     rate_limit_per_minute: int = Field(
         6000,
