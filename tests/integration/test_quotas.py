@@ -154,6 +154,37 @@ def test_other_keys_do_not_wait_for_one_that_is_being_counted(keyed: Api) -> Non
             assert waiting.result().status_code == 200
 
 
+def test_those_who_want_the_same_things_at_once_never_wait_in_a_circle(keyed: Api) -> None:
+    """One upload, one failed job and one Idempotency-Key, by two keys of a tenant."""
+    keys = [bearer(key_of(keyed, jobs_per_day=1000, bytes_per_day=10**9)) for _ in range(2)]
+    made = a_form(keyed, keys[0], 0).json()
+    keyed.parts.store.put(made["s3_key"], b"x" * 100, "video/mp4")
+    job_id, job_of_client = failed_job(keyed), str(uuid.uuid4())
+    files = {"file": ("a.mp4", b"x" * 100, "video/mp4")}
+    body = {"s3_key": made["s3_key"]}
+
+    def ask(number: int) -> httpx.Response:
+        headers = keys[number % 2]
+        again = {**headers, "Idempotency-Key": "the same"}
+        match number // 2 % 5:
+            case 0:
+                return post(keyed, "/process/video/s3", again, json=body)
+            case 1:
+                return post(keyed, "/process/video/s3", headers, json=body)
+            case 2:
+                return post(keyed, f"/jobs/{job_id}/retry", headers)
+            case 3:
+                mine = {**again, "X-Job-ID": job_of_client}
+                return post(keyed, "/process/video/upload/async", mine, files=files)
+            case _:
+                return a_form(keyed, again, number)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(ask, range(3 * AT_ONCE)))
+    told = Counter((a.status_code, a.json().get("code")) for a in answers)
+    assert {status for status, _ in told} <= {200, 409}, told
+
+
 # -- what does not count --------------------------------------------------------------------
 
 
