@@ -93,6 +93,24 @@ def test_who_has_a_token_cannot_hold_back_the_key_that_made_it(keyed: Api) -> No
     assert keyed.client.get("/jobs", headers=key).status_code == 200
 
 
+def test_a_token_waits_for_a_database_that_is_away(keyed: Api) -> None:
+    key = bearer(key_of(keyed, tenant="giver"))
+    token = bearer(keyed.client.post("/upload-tokens", json={}, headers=key).json()["token"])
+    assert keyed.client.get(f"/jobs/{uuid.uuid4()}", headers=token).status_code == 404
+    with keyed.parts.sessions.begin() as session:
+        session.execute(text("ALTER TABLE api_keys RENAME TO api_keys_away"))
+    try:
+        # Whose it is is known for two seconds more.
+        by_form = keyed.client.post(PRESIGN, json=form(), headers=token)
+        resumable = by_tus(keyed, token, "a.mp4", str(uuid.uuid4()), 5)
+    finally:
+        with keyed.parts.sessions.begin() as session:
+            session.execute(text("ALTER TABLE api_keys_away RENAME TO api_keys"))
+    assert (by_form.status_code, by_form.json()["code"]) == (503, "database_unavailable")
+    assert resumable.status_code in (423, 503)
+    assert keyed.client.post(PRESIGN, json=form(), headers=token).status_code == 200
+
+
 def test_whoever_asks_for_an_exports_address_is_written_down(keyed: Api) -> None:
     """With CloudFront the address that HEAD is given is good for GET, too."""
     key = bearer(key_of(keyed, tenant="exports"))

@@ -110,7 +110,11 @@ class Access:
         state["identity"] = who
         state["secret"] = _secret_of(request)[0]
         if rule.creates and who.kind == TOKEN:
-            await self._spend(visit)
+            try:
+                await self._spend(visit)
+            except SQLAlchemyError as error:
+                log.warning("token_not_spent", error=type(error).__name__)
+                raise _away(path) from None
         return visit
 
     async def _identify(self, request: Request) -> tuple[Identity | None, bool]:
