@@ -172,7 +172,7 @@ class SlowPatch:
         self.socket = socket.create_connection((address.hostname, address.port), timeout=60)
         self.socket.sendall(
             (
-                f"PATCH {location} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
+                f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
                 f"Content-Type: {BODY['Content-Type']}\r\nUpload-Offset: {offset}\r\n"
                 f"Content-Length: {size}\r\n\r\n"
             ).encode()
