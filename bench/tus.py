@@ -104,7 +104,7 @@ def _take_over(stack: Stack, report: Report) -> None:
             location = _create(client)
             with socket.create_connection((str(address.hostname), address.port or 0)) as hanging:
                 hanging.sendall(
-                    f"PATCH {location} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
+                    f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
                     f"Content-Type: {TYPE['Content-Type']}\r\nUpload-Offset: 0\r\n"
                     f"Content-Length: {len(BODY)}\r\n\r\n".encode()
                 )

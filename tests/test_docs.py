@@ -60,7 +60,7 @@ NOT_IN_THE_SOURCE = {"method_not_allowed"}
 """Codes that are made of an HTTP status' name while the service runs."""
 
 OTHERS = {
-    "AWS_PROFILE", "DETECT_API_KEY", "DETECT_API_URL", "FUZZ_EXAMPLES",
+    "AWS_PROFILE", "DETECT_API_KEY", "DETECT_API_URL", "FORWARDED_ALLOW_IPS", "FUZZ_EXAMPLES",
     "XDG_DATA_HOME", "XDG_STATE_HOME", "API", "VIDEO", "JOB", "ID",
     "PICTURE", "DETECT_API_DATA", "DETECT_API_TRAINING", "TF_PLUGIN_FOLDER", "CAPABILITY_IAM",
 }  # fmt: skip

@@ -18,7 +18,11 @@ export default defineConfig({
   },
   server: {
     proxy: Object.fromEntries(
-      ["config", "jobs", "plates", "process", "uploads", "health", "ready"].map((name) => [`/${name}`, api]),
+      ["config", "jobs", "plates", "process", "uploads", "health", "ready"].map((name) => [
+        `/${name}`,
+        // Without keys the API lets no page of another origin change anything.
+        { target: api, changeOrigin: true, headers: { origin: api } },
+      ]),
     ),
   },
 });

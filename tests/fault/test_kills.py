@@ -163,7 +163,8 @@ def test_an_upload_whose_api_dies_ends_as_failed_and_leaves_nothing(
     )
     with socket.create_connection((str(address.hostname), address.port or 0), timeout=30) as sender:
         sender.sendall(
-            f"POST /process/video/upload/async HTTP/1.1\r\nHost: x\r\nX-Job-ID: {job_id}\r\n"
+            "POST /process/video/upload/async HTTP/1.1\r\n"
+            f"Host: localhost\r\nX-Job-ID: {job_id}\r\n"
             "Content-Type: multipart/form-data; boundary=b\r\n"
             f"Content-Length: {len(head) + 40_000_000}\r\n\r\n".encode()
             + head

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import uvicorn
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from detect_api.api.deps import Parts
 from detect_api.app import create_app
 from detect_api.core.config import Settings
 from detect_api.db.tables import Job, Plate, UnreadTrack
+from tests.receiver import SECRET
 
 if TYPE_CHECKING:
     from tests.integration.lines import Line
@@ -175,11 +177,36 @@ def api(database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
+def telling_api(
+    database_url: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
+    """The API with S3 that sends webhooks."""
+    update = {
+        "database_url": database_url,
+        "data_dir": tmp_path_factory.mktemp("telling"),
+        "webhook_secret": SecretStr(SECRET),
+    }
+    yield from serve(s3.model_copy(update=update))
+
+
+@pytest.fixture(scope="session")
 def api_without_s3(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The API with ENABLE_S3=false."""
     folder: Path = tmp_path_factory.mktemp("no-s3")
     settings = Settings(_env_file=None, enable_s3=False, database_url=database_url, data_dir=folder)
     yield from serve(settings)
+
+
+@pytest.fixture(scope="module")
+def keyed(
+    embedded_database: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
+    """The API with S3, for one module, on a database of its own, which has a key."""
+    from tests.integration.keyed import keyed_api
+
+    folder = tmp_path_factory.mktemp("keys")
+    with keyed_api(embedded_database, s3, folder, max_file_size=30_000_000) as api:
+        yield api
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from tests.integration.databases import database
 
 WAIT_SECONDS = 60.0
 TUS = {"Tus-Resumable": "1.0.0"}
+PRESIGN = "/process/video/upload/s3/presigned-url"
 PLATE = "AB12CDE"
 """A plate in every job that ``a_job_of`` makes."""
 
@@ -69,7 +70,13 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def bearer(secret: str) -> dict[str, str]:
+    """The header that carries a secret."""
     return {"Authorization": f"Bearer {secret}"}
+
+
+def form(name: str = "a.mp4", **more: Any) -> dict[str, Any]:
+    """What is said of a video that is to be uploaded."""
+    return {"filename": name, "content_type": "video/mp4", **more}
 
 
 def a_job_of(api: Api, tenant: str) -> str:

@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from detect_api.client import AsyncClient, Client, ClientError, Upload
+from detect_api.client.options import Method
+from detect_api.db.tables import Job
 from tests.integration.conftest import Api, serve
 from tests.integration.lines import Line, digest, line_to
 
@@ -341,6 +344,41 @@ def test_without_s3_a_small_video_goes_through_the_api(api_without_s3: Api, tmp_
             with pytest.raises(ClientError) as error:
                 client.upload(video, **wish)
             assert error.value.code == "usage"
+
+
+@pytest.mark.parametrize("kind", ["Client", "AsyncClient"])
+@pytest.mark.parametrize("method", get_args(Method))
+def test_whoever_is_to_be_told_is_named_to_the_server_on_every_way(
+    telling_api: Api, tmp_path: Path, method: Method, kind: str
+) -> None:
+    video = tmp_path / "small.mp4"
+    video.write_bytes(os.urandom(MIB))
+    url = "https://example.com/plates-are-there"
+
+    async def run() -> Upload:
+        async with AsyncClient(telling_api.url, state=tmp_path / "state") as client:
+            return await client.upload(video, method=method, webhook_url=url)
+
+    if kind == "AsyncClient":
+        found = asyncio.run(run())
+    else:
+        with Client(telling_api.url, state=tmp_path / "state") as client:
+            found = client.upload(video, method=method, webhook_url=url)
+    with telling_api.parts.sessions() as session:
+        job = session.get(Job, uuid.UUID(found.job_id))
+    assert job is not None
+    assert (job.type, job.parameters["webhook_url"]) == ("video", url)
+
+
+def test_a_server_that_tells_nobody_says_so(client: Client, tmp_path: Path) -> None:
+    video = tmp_path / "small.mp4"
+    video.write_bytes(os.urandom(MIB))
+    with pytest.raises(ClientError) as error:
+        client.upload(video, webhook_url="https://example.com/")
+    assert error.value.code == "webhooks_unavailable"
+    with pytest.raises(ClientError) as error:
+        client.upload(video, webhook_url="https://example.com/", auto_process=False)
+    assert error.value.code == "usage"
 
 
 def test_what_is_no_video_or_no_file_is_refused(client: Client, tmp_path: Path) -> None:

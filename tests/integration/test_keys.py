@@ -6,9 +6,7 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,11 +15,12 @@ import pytest
 from sqlalchemy import func, select, text, update
 from starlette.types import Message
 
+from detect_api.api.buckets import MAX_KEPT
+from detect_api.api.keyring import WRONG_KEYS_PER_MINUTE, Keyring
 from detect_api.api.rules import rule_for
 from detect_api.app import create_app
 from detect_api.core import owner
-from detect_api.core.config import Settings
-from detect_api.core.errors import Unavailable
+from detect_api.core.errors import InvalidRequest, Unavailable
 from detect_api.core.owner import Owner
 from detect_api.db.migrate import upgrade
 from detect_api.db.narrow import NotYours
@@ -31,33 +30,16 @@ from detect_api.services import key_service
 from tests.conftest import make_settings
 from tests.integration.conftest import Api
 from tests.integration.keyed import (
+    PRESIGN,
     TUS,
     WAIT_SECONDS,
     a_job_of,
     bearer,
+    form,
     key_of,
-    keyed_api,
     things_of,
     until,
 )
-
-
-@pytest.fixture(scope="module")
-def keyed(
-    embedded_database: str, s3: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Api]:
-    """The API with S3 on a database of its own, which has a key."""
-    folder: Path = tmp_path_factory.mktemp("keys")
-    with keyed_api(embedded_database, s3, folder, max_file_size=30_000_000) as api:
-        yield api
-
-
-def form(name: str = "a.mp4", **more: Any) -> dict[str, Any]:
-    return {"filename": name, "content_type": "video/mp4", **more}
-
-
-PRESIGN = "/process/video/upload/s3/presigned-url"
-
 
 # -- who comes in ---------------------------------------------------------------------------
 
@@ -116,6 +98,69 @@ def test_what_is_for_everybody_needs_no_key_and_tells_nothing_of_the_inside(keye
     assert keyed.client.get("/metrics", headers=bearer(key_of(keyed))).status_code == 403
     numbers = keyed.client.get("/metrics", headers=bearer(operator))
     assert numbers.status_code == 200
+
+
+def test_a_key_for_metrics_opens_nothing_else(keyed: Api) -> None:
+    headers = bearer(key_of(keyed, tenant="default", scopes=["metrics"]))
+    assert "detect_api_jobs" in keyed.client.get("/metrics", headers=headers).text
+    job_id = a_job_of(keyed, "default")
+    opened = set()
+    for path, methods in keyed.client.get("/openapi.json").json()["paths"].items():
+        for method in set(methods) - {"options"}:
+            where = re.sub(r"\{\w+\}", job_id, path)
+            answer = keyed.client.request(method, where, headers={**headers, **TUS})
+            if answer.status_code != 403:
+                opened.add((method, path))
+    everybodys = {("get", path) for path in ("/", "/health", "/ready", "/config")}
+    own = {("get", "/metrics"), ("post", "/session"), ("delete", "/session")}
+    assert opened - everybodys - own == {("post", "/events/s3")}
+    assert "alive" not in keyed.client.get("/ready", headers=headers).text
+    for scopes in (["read"], ["upload"]):
+        other = bearer(key_of(keyed, tenant="default", scopes=scopes))
+        assert keyed.client.get("/metrics", headers=other).status_code == 403
+    with pytest.raises(InvalidRequest, match="default"):
+        key_of(keyed, tenant="one", scopes=["metrics"])
+
+
+def test_wrong_keys_are_slowed_down_and_right_ones_from_the_same_address_are_not(
+    keyed: Api,
+) -> None:
+    right = bearer(key_of(keyed))
+    session = keyed.client.post("/session", headers=right).headers["set-cookie"].split(";")[0]
+    keyed.client.cookies.clear()
+    # A proxy on the same machine is believed.
+    office, other = ({"X-Forwarded-For": f"203.0.113.{number}"} for number in (5, 6))
+
+    def wrong(number: int, address: dict[str, str] = office) -> httpx.Response:
+        name = "Authorization" if number % 2 else "X-API-Key"
+        word = "Bearer " if number % 2 else ""
+        secret = f"da_k_{number:08}_{'b' * 43}"
+        return keyed.client.get("/jobs", headers={**address, name: f"{word}{secret}"})
+
+    answers = [wrong(number) for number in range(WRONG_KEYS_PER_MINUTE + 30)]
+    assert {answer.status_code for answer in answers[:WRONG_KEYS_PER_MINUTE]} == {401}
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert {answer.json()["code"] for answer in refused} == {"wrong_keys"}
+    assert {1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused} == {True}
+    assert keyed.client.get("/jobs", headers={**office, **right}).status_code == 200
+    assert keyed.client.get("/jobs", headers={**office, "Cookie": session}).status_code == 200
+    # A new key, never seen here before, comes in at once; a page without one is told so.
+    assert keyed.client.get("/jobs", headers={**office, **bearer(key_of(keyed))}).status_code == 200
+    gone = {**office, "Cookie": "detect_api_session=gone"}
+    assert keyed.client.get("/jobs", headers=gone).status_code == 401
+    assert wrong(1, other).status_code == 401
+
+
+def test_of_those_who_send_wrong_keys_a_bounded_number_is_remembered(keyed: Api) -> None:
+    keys = Keyring(keyed.parts.settings, keyed.parts.sessions)
+    for number in range(MAX_KEPT + 100):
+        keys.wrong(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(keys._wrong) == MAX_KEPT
+    # One who has a network of IPv6 has 64 bits of addresses.
+    answers = [keys.wrong(f"2001:db8::{number:x}") for number in range(WRONG_KEYS_PER_MINUTE + 2)]
+    assert answers[-1].retry_after is not None
+    assert keys.wrong("2001:db8:1::1").retry_after is None
 
 
 def test_a_key_does_what_its_scopes_allow(keyed: Api) -> None:
@@ -265,7 +310,7 @@ def everything(api: Api) -> list[Any]:
 
 def test_every_route_of_the_description_has_a_rule_of_its_own(keyed: Api) -> None:
     meant = {("POST", "/webhooks/x/replay"), ("GET", "/audit"), ("DELETE", "/jobs/x")}
-    meant |= {("PATCH", "/plates/x"), ("POST", "/plates/forget"), ("GET", "/metrics")}
+    meant |= {("PATCH", "/plates/x"), ("POST", "/plates/forget")}
     for path, methods in keyed.client.get("/openapi.json").json()["paths"].items():
         concrete = re.sub(r"\{\w+\}", "x", path)
         for method in methods:
@@ -353,6 +398,7 @@ def test_more_requests_than_allowed_are_told_when_to_come_again(keyed: Api) -> N
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json()["code"] == "rate_limited"
     assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["ratelimit-limit"] == "5"
     assert refused.headers["ratelimit-remaining"] == "0"
     assert answers[0].headers["ratelimit-limit"] == "5"
     # Another key is not held back by it.
@@ -364,7 +410,7 @@ def test_more_requests_than_allowed_are_told_when_to_come_again(keyed: Api) -> N
     [
         ({"jobs_per_day": 2}, [10, 10]),
         ({"jobs_at_once": 1}, [10]),
-        ({"bytes_per_day": 100}, [60, 60]),
+        ({"bytes_per_day": 100}, [60, 40]),
     ],
 )
 def test_a_quota_that_is_used_up_ends_uploads_and_nothing_else(
@@ -374,7 +420,7 @@ def test_a_quota_that_is_used_up_ends_uploads_and_nothing_else(
     for size in sizes:
         answer = keyed.client.post(PRESIGN, json=form(file_size=size), headers=headers)
         assert answer.status_code == 200, answer.text
-    for path, asked in ((PRESIGN, form()), ("/uploads", form(file_size=10))):
+    for path, asked in ((PRESIGN, form(file_size=10)), ("/uploads", form(file_size=10))):
         refused = keyed.client.post(path, json=asked, headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (429, "quota_reached")
         assert int(refused.headers["retry-after"]) > 0

@@ -174,7 +174,7 @@ class SlowPatch:
         self.socket = socket.create_connection((address.hostname, address.port), timeout=60)
         self.socket.sendall(
             (
-                f"PATCH {location} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\n"
+                f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n"
                 f"Content-Type: {BODY['Content-Type']}\r\nUpload-Offset: {offset}\r\n"
                 f"Content-Length: {size}\r\n\r\n"
             ).encode()
@@ -807,7 +807,7 @@ def test_a_page_on_another_origin_may_use_it(api: Api) -> None:
 
     async def ask() -> tuple[httpx.Response, httpx.Response]:
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             origin = {"Origin": "https://a.example"}
             preflight = await client.options(
                 f"{URL}/x",

@@ -104,7 +104,7 @@ class SlowUpload:
         self.socket = socket.create_connection((address.hostname, address.port), timeout=30)
         self.socket.sendall(
             (
-                f"POST {URL} HTTP/1.1\r\nHost: x\r\nX-Job-ID: {job_id}\r\n"
+                f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nX-Job-ID: {job_id}\r\n"
                 "Content-Type: multipart/form-data; boundary=b\r\n"
                 f"Content-Length: {len(head) + size + len(self.tail)}\r\n\r\n"
             ).encode()

@@ -200,11 +200,29 @@ def test_names_in_the_manifests_lead_somewhere() -> None:
             assert (path.parent / name).exists(), name
 
 
+def test_prometheus_asks_the_api_with_a_key_and_alone_reaches_the_workers() -> None:
+    by_kind = {item["kind"]: item.get("spec", {}) for item in manifests()}
+    (endpoint,) = by_kind["ServiceMonitor"]["endpoints"]
+    secret = endpoint["authorization"]["credentials"]
+    told = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    assert f"secret generic {secret['name']} --from-literal={secret['key']}=" in told
+    api, _ = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yaml").read_text())[
+        "scrape_configs"
+    ]
+    assert f"--scopes metrics > {api['authorization']['credentials_file']}" in told
+    policy = by_kind["NetworkPolicy"]
+    assert policy["policyTypes"] == ["Ingress"]
+    (rule,) = policy["ingress"]
+    (monitored,) = by_kind["PodMonitor"]["podMetricsEndpoints"]
+    assert [port["port"] for port in rule["ports"]] == [monitored["port"]]
+    assert policy["podSelector"] == by_kind["PodMonitor"]["selector"]
+
+
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed here")
 def test_kustomize_builds_the_manifests_with_all_components(tmp_path: Path) -> None:
     shutil.copytree(KUBERNETES, tmp_path / "base")
     (tmp_path / "mine").mkdir()
-    components = ["autoscale-keda", "monitoring"]
+    components = ["autoscale-keda", "monitoring", "network"]
     overlay = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",

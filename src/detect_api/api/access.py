@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,11 +16,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from detect_api.api import problems, tus_protocol
-from detect_api.api.keyring import Allowance, Keyring
+from detect_api.api.buckets import Allowance
+from detect_api.api.keyring import Keyring
 from detect_api.api.middleware import request_id_of
 from detect_api.api.rules import Rule, rule_for
 from detect_api.api.tus_receive import drain
-from detect_api.core.config import Settings
+from detect_api.core.config import Settings, is_loopback
 from detect_api.core.errors import (
     Conflict,
     DetectApiError,
@@ -78,6 +80,8 @@ class Access:
             return visit
         try:
             if not await self._keys.needed():
+                if not rule.public and not self._settings.allow_without_keys:
+                    _check_page(request, self._settings.cors_origin_list)
                 return visit
             who, by_cookie = await self._identify(request)
         except SQLAlchemyError as error:
@@ -90,6 +94,7 @@ class Access:
         if rule.public:
             return visit
         if who is None:
+            self._count_wrong(request)
             raise Unauthorized(
                 "This needs a key that is valid: send it as 'Authorization: Bearer …'. "
                 "'detect-api keys create' makes one."
@@ -97,14 +102,19 @@ class Access:
         if by_cookie and request.method not in _SAFE:
             _check_origin(request)
         visit.who = who
-        visit.allowance = _within_rate(self._keys.take(who))
+        visit.allowance = state["allowance"] = self._keys.take(who)
+        _check_rate(visit.allowance)
         _check_scope(who, rule)
         if not rule.operator:
             visit.owner = who.owner
         state["identity"] = who
         state["secret"] = _secret_of(request)[0]
-        if rule.creates:
-            await self._reserve(visit)
+        if rule.creates and who.kind == TOKEN:
+            try:
+                await self._spend(visit)
+            except SQLAlchemyError as error:
+                log.warning("token_not_spent", error=type(error).__name__)
+                raise _away(path) from None
         return visit
 
     async def _identify(self, request: Request) -> tuple[Identity | None, bool]:
@@ -114,23 +124,34 @@ class Access:
             return None, by_cookie  # a cookie holds a session, and a session comes by cookie only
         return who, by_cookie
 
-    async def _reserve(self, visit: _Visit) -> None:
-        """Checks the quotas and uses an upload token up. Raises TooMany and Conflict."""
+    def _count_wrong(self, request: Request) -> None:
+        """Raises TooMany if too many wrong keys came from where this one comes from.
+
+        A right key never gets here, whatever else comes from its address. Nor is a browser counted
+        whose session has ended: its page has to learn that it needs a key.
+        """
+        secret, by_cookie = _secret_of(request)
+        if not secret or by_cookie:
+            return
+        allowance = self._keys.wrong(request.client.host if request.client else "")
+        if allowance.retry_after is not None:
+            raise TooMany(
+                f"More than {allowance.limit} wrong keys a minute came from this address: send one "
+                "that is valid.",
+                retry_after=allowance.retry_after,
+                code="wrong_keys",
+            )
+
+    async def _spend(self, visit: _Visit) -> None:
+        """Uses an upload token up. Raises Conflict."""
         who = visit.who
         assert who is not None
 
-        def check() -> bool:
+        def spend() -> bool:
             with acting_for(None), self._sessions.begin() as session:
-                key_service.check_quota(session, who)
-                if who.kind != TOKEN:
-                    return True
                 return key_service.spend(session, who.id, visit.purpose)
 
-        if who.kind != TOKEN and (who.jobs_per_day, who.jobs_at_once, who.bytes_per_day) == (
-            None, None, None,
-        ):  # fmt: skip
-            return
-        if not await run_in_threadpool(check):
+        if not await run_in_threadpool(spend):
             raise Conflict(
                 "The upload token was used for an upload already: ask for another one.",
                 code="upload_token_used",
@@ -241,11 +262,8 @@ def _is_operator(who: Identity) -> bool:
 
 
 def _check_scope(who: Identity, rule: Rule) -> None:
-    if rule.operator and not _is_operator(who):
-        raise Forbidden(
-            f"Only a key of the tenant '{OPERATOR}' with the scope admin may do this.",
-            code="scope_missing",
-        )
+    if rule.operator and who.owner.tenant != OPERATOR:
+        raise Forbidden(f"Only a key of the tenant '{OPERATOR}' may do this.", code="scope_missing")
     if who.kind == TOKEN:
         if not rule.token:
             raise Forbidden(
@@ -256,14 +274,35 @@ def _check_scope(who: Identity, rule: Rule) -> None:
         raise Forbidden(f"The key lacks the scope {wanted} for this.", code="scope_missing")
 
 
-def _within_rate(allowance: Allowance | None) -> Allowance | None:
+def _check_rate(allowance: Allowance | None) -> None:
     if allowance is not None and allowance.retry_after is not None:
         raise TooMany(
             f"The key may make {allowance.limit} requests a minute: go on in "
             f"{allowance.retry_after} s.",
             retry_after=allowance.retry_after,
         )
-    return allowance
+
+
+def _check_page(request: Request, origins: list[str]) -> None:
+    """Raises Forbidden for what a stranger's page has a browser on this machine ask without a key.
+
+    Whoever has a name can let it stand for 127.0.0.1, and their page is then taken for our own. And
+    any page may send forms here, although it is not shown the answer.
+    """
+    host = request.headers.get("host", "")
+    if host and not is_loopback(re.sub(r":[0-9]+$", "", host)):
+        raise Forbidden(
+            "Without keys the service answers as localhost or 127.0.0.1 only: make a key with "
+            "'detect-api keys create', or set ALLOW_WITHOUT_KEYS=true.",
+            code="foreign_host",
+        )
+    origin = request.headers.get("origin")
+    known = origin is None or urlsplit(origin).netloc == host or origin in origins
+    if request.method not in _SAFE and not known and "*" not in origins:
+        raise Forbidden(
+            "Without keys only the own page and those of CORS_ORIGINS may change anything.",
+            code="foreign_origin",
+        )
 
 
 def _check_origin(request: Request) -> None:
@@ -292,14 +331,13 @@ def _away(path: str) -> DetectApiError:
 
 
 def _refusal(request: Request, error: DetectApiError) -> JSONResponse:
-    headers: dict[str, str] = {}
+    answer = problems.of(request, error)
     if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = 'Bearer realm="detect-api"'
-    if isinstance(error, TooMany):
-        headers["Retry-After"] = str(error.retry_after)
-        if error.code == "rate_limited":
-            headers |= {"RateLimit-Remaining": "0", "RateLimit-Reset": str(error.retry_after)}
-    return problems.problem(request, error.status, error.code, error.detail, headers=headers)
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="detect-api"'
+    allowance: Allowance | None = request.scope["state"].get("allowance")
+    if allowance is not None:
+        answer.raw_headers.extend(allowance.headers())
+    return answer
 
 
 def _details(action: str, request: Request) -> dict[str, Any]:

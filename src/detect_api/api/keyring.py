@@ -1,4 +1,5 @@
-"""Keys as the API process knows them: whether any are needed, whose one is, how often it may come.
+"""Keys as the API process knows them: whether any are needed, whose one is, how often it may come,
+and where wrong ones come from.
 
 What the database said is kept for two seconds, so that a key costs a request next to nothing and
 is worth nothing soon after it was revoked.
@@ -7,38 +8,25 @@ is worth nothing soon after it was revoked.
 from __future__ import annotations
 
 import asyncio
-import math
+import ipaddress
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from detect_api.api.buckets import MAX_KEPT, Allowance, Buckets
 from detect_api.core.config import Settings
 from detect_api.core.owner import acting_for
 from detect_api.db.session import SessionFactory
 from detect_api.services import key_service
-from detect_api.services.key_service import Identity
+from detect_api.services.key_service import TOKEN, Identity
 
 KEPT_SECONDS = 2.0
-MAX_KEPT = 10_000
 
-
-@dataclass(frozen=True)
-class Allowance:
-    """What a key may still ask in this minute."""
-
-    limit: int
-    left: int
-    reset_seconds: int
-    retry_after: int | None = None
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that tell a client."""
-        shown = {"limit": self.limit, "remaining": self.left, "reset": self.reset_seconds}
-        return [(f"ratelimit-{name}".encode(), b"%d" % value) for name, value in shown.items()]
+WRONG_KEYS_PER_MINUTE = 60
+"""So many wrong keys from one address are told that they are wrong."""
 
 
 class Keyring:
@@ -51,7 +39,8 @@ class Keyring:
         self._look_at = 0.0
         self._known: OrderedDict[bytes, tuple[Identity | None, float]] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Identity | None]] = {}
-        self._buckets: OrderedDict[UUID, tuple[float, float]] = OrderedDict()
+        self._requests: Buckets[UUID] = Buckets()
+        self._wrong: Buckets[str] = Buckets()
 
     async def needed(self) -> bool:
         """Whether requests need a key: as soon as one was ever made, and from then on.
@@ -103,28 +92,20 @@ class Keyring:
         self._known.pop(key_service.digest(secret), None)
 
     def take(self, who: Identity) -> Allowance | None:
-        """Counts a request: a bucket of a minute's requests that fills up steadily.
+        """Counts a request of a key, or of one of its upload tokens, which has as many of its own.
 
-        With ``retry_after`` the bucket was empty. None without a limit.
+        None without a limit.
         """
         limit = who.requests_per_minute
         if limit is None:
             limit = self._settings.rate_limit_per_minute
-        if not limit:
-            return None
-        now, rate = time.monotonic(), limit / 60
-        tokens, then = self._buckets.get(who.key_id, (float(limit), now))
-        tokens = min(float(limit), tokens + (now - then) * rate)
-        enough = tokens >= 1
-        if enough:
-            tokens -= 1
-        self._buckets[who.key_id] = (tokens, now)
-        self._buckets.move_to_end(who.key_id)
-        while len(self._buckets) > MAX_KEPT:
-            self._buckets.popitem(last=False)
-        reset = math.ceil((limit - tokens) / rate)
-        wait = None if enough else max(1, math.ceil((1 - tokens) / rate))
-        return Allowance(limit, int(tokens), reset, wait)
+        # Whoever is given a token must not be able to use up what the key may.
+        name = who.id if who.kind == TOKEN else who.key_id
+        return self._requests.take(name, limit) if limit else None
+
+    def wrong(self, address: str) -> Allowance:
+        """Counts a wrong key that came from this address."""
+        return self._wrong.take(_neighbourhood(address), WRONG_KEYS_PER_MINUTE)
 
     def _any_ever(self) -> bool:
         with acting_for(None), self._sessions() as session:
@@ -133,3 +114,14 @@ class Keyring:
     def _find(self, secret: str) -> Identity | None:
         with acting_for(None), self._sessions.begin() as session:
             return key_service.find(session, secret)
+
+
+def _neighbourhood(address: str) -> str:
+    """What one sender has: an address, of IPv6 a network of 64 bits."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(getattr(found, "ipv4_mapped", None) or found)

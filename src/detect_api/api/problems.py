@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from detect_api.api.middleware import request_id_of
-from detect_api.core.errors import DetectApiError
+from detect_api.core.errors import DetectApiError, TooMany
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,12 @@ def problem(
     return JSONResponse(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def of(request: Request, error: DetectApiError) -> JSONResponse:
+    """The answer to an error that is ours."""
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
+    return problem(request, error.status, error.code, error.detail, headers=headers)
+
+
 def invalid(request: Request, found: list[Any]) -> JSONResponse:
     """The answer to a body or query whose fields do not fit."""
     errors = [
@@ -69,7 +75,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(DetectApiError)
     async def _ours(request: Request, error: DetectApiError) -> JSONResponse:
-        return problem(request, error.status, error.code, error.detail)
+        return of(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def _request(request: Request, error: RequestValidationError) -> JSONResponse:

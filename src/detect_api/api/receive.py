@@ -217,8 +217,8 @@ class FormUpload:
         owner.check_content_type(kind)
         if self._complete_fields():
             self._parameters()  # what is wrong already is said before the file is taken in
-        expected = None
-        if body_size is not None:
+        expected = len(self._file.pending) if self._file.finished else None
+        if body_size is not None and expected is None:
             # What came before the file is known; behind it stands the closing boundary.
             before = self._body_bytes - len(self._file.pending)
             boundary = re.search(
@@ -235,7 +235,7 @@ class FormUpload:
             expected=expected,
             image=self._image,
         )
-        await asyncio.to_thread(upload.start)
+        await asyncio.to_thread(upload.start, self._request.url.path, self._key)
         self._upload = upload
         self._reporting = asyncio.create_task(_report_for_ever(upload))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from detect_api.services.key_service import ADMIN, READ, UPLOAD
+from detect_api.services.key_service import ADMIN, METRICS, READ, UPLOAD
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Rule:
     """What a request needs.
 
     ``scopes``: one of these; empty: any key. ``token``: an upload token will do, too. ``creates``:
-    it counts for quotas, and uses an upload token up. ``audited``: the action that is written into
-    the audit log. ``operator``: the key's tenant must be the operator's own.
+    it uses an upload token up. ``audited``: the action that is written into the audit log.
+    ``operator``: the key's tenant must be the operator's own.
     """
 
     scopes: tuple[str, ...] = (ADMIN,)
@@ -28,7 +28,7 @@ class Rule:
 _PUBLIC = Rule(public=True)
 _SEND = Rule((UPLOAD,), token=True)
 _SEND_NEW = Rule((UPLOAD,), token=True, creates=True)
-_PROCESS = Rule((UPLOAD,), creates=True)
+_PROCESS = Rule((UPLOAD,))
 _READ = Rule((READ,))
 
 _ID = "([^/]+)"
@@ -37,7 +37,7 @@ _RULES: tuple[tuple[str, str, Rule], ...] = (
     ("GET HEAD", r"/|/theme\.js|/assets/[^/]+|/health|/ready|/config", _PUBLIC),
     ("GET HEAD", r"/docs|/docs/oauth2-redirect|/redoc|/openapi\.json", _PUBLIC),
     ("POST", "/events/s3", _PUBLIC),  # it has a token of its own
-    ("GET", "/metrics", Rule(operator=True)),
+    ("GET", "/metrics", Rule((METRICS,), operator=True)),
     ("GET", "/audit", Rule()),
     ("POST DELETE", "/session", Rule(())),
     ("POST", "/upload-tokens", Rule((UPLOAD,))),
@@ -51,7 +51,7 @@ _RULES: tuple[tuple[str, str, Rule], ...] = (
     ("DELETE", f"/jobs/{_ID}", Rule(audited="delete")),
     ("GET", f"/jobs/{_ID}/plates\\.(?:csv|jsonl)", Rule((READ,), audited="export")),
     ("POST", f"/jobs/{_ID}/redacted", Rule((UPLOAD,))),
-    ("GET", f"/jobs/{_ID}/redacted/video", Rule((READ,), audited="export")),
+    ("GET HEAD", f"/jobs/{_ID}/redacted/video", Rule((READ,), audited="export")),
     ("GET HEAD", "/jobs|/jobs/.+", _READ),
     ("GET", f"/retention|/receipts/{_ID}", _READ),
     ("POST", "/plates/forget", Rule(audited="forget")),

@@ -138,7 +138,7 @@ class TusBody:
             )
         tus_service.check_length(self._parts.settings, self._length)
         with self._parts.sessions.begin() as session:
-            resumable.record(session, upload.job_id, self._holder, length=self._length)
+            tus_service.set_length(session, upload.job_id, self._holder, self._length)
         upload.length = self._length
 
     def _check_place(self, upload: TusUpload) -> None:

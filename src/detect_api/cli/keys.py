@@ -34,7 +34,7 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400}
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for; shown in lists and logs.")],
     scopes: Annotated[
-        str, typer.Option(help="Some of upload, read and admin, separated by commas.")
+        str, typer.Option(help="Some of upload, read, metrics and admin, separated by commas.")
     ] = "upload,read",
     tenant: Annotated[
         str, typer.Option(help="Whose key it is; tenants see nothing of each other.")

@@ -49,6 +49,9 @@ def upload(
     end_frame: EndFrame = None,
     min_confidence: MinConfidence = None,
     region: Region = None,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Who is told when a job has ended, https://….")
+    ] = None,
     auto_process: Annotated[
         bool, typer.Option(help="Have each video read, or only upload it to S3.")
     ] = True,
@@ -74,7 +77,7 @@ def upload(
         "region": region,
     }
     parameters = {name: value for name, value in given.items() if value is not None}
-    wanted = {"auto_process": auto_process, "resume": resume}
+    wanted = {"auto_process": auto_process, "resume": resume, "webhook_url": webhook_url}
     with Client(url, key=key) as client, bars(shown=not as_json) as add:
         run = _Run(client, add, parameters, wanted, wait and auto_process, as_json)
         code = run.all(videos, at_once)

@@ -77,7 +77,7 @@ def _begin(video: VideoFile, options: Options, memory: Memory) -> Flow[Json]:
     wishes: Json = {
         "auto_process": options.auto_process,
         "checksum": options.checksum,
-        **options.parameters,
+        **options.processing,
     }
     known = memory.read()
     if known is not None and not (options.resume and known.fits("s3-multipart", video, wishes)):

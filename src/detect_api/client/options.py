@@ -17,11 +17,11 @@ Method = Literal["s3", "s3-multipart", "tus", "api"]
 class Options:
     """How one video is uploaded.
 
-    ``state`` is the folder for what is needed to go on in another process. With ``auto_process``
-    off the video is only uploaded. With ``resume`` off nothing that was begun before is gone on
-    with. ``method`` and ``checksum`` (of each part) override what would be chosen. So many parts
-    as ``parallel`` says are sent at a time, and each, and each question to the server, is tried
-    again as often as ``patience`` says.
+    ``state`` is the folder for what is needed to go on in another process. ``webhook_url`` is told
+    when the job has ended. With ``auto_process`` off the video is only uploaded. With ``resume``
+    off nothing that was begun before is gone on with. ``method`` and ``checksum`` (of each part)
+    override what would be chosen. So many parts as ``parallel`` says are sent at a time, and each,
+    and each question to the server, is tried again as often as ``patience`` says.
     """
 
     state: Path
@@ -32,6 +32,13 @@ class Options:
     checksum: Checksum | None = "CRC32C"
     parallel: int = 4
     patience: Patience = field(default_factory=lambda: Patience(tries=12))
+    webhook_url: str | None = None
+
+    @property
+    def processing(self) -> Json:
+        """What the server is told of how the video is read, and of who hears of it."""
+        told = {} if self.webhook_url is None else {"webhook_url": self.webhook_url}
+        return {**self.parameters, **told}
 
     def __post_init__(self) -> None:
         if self.method is not None and self.method not in get_args(Method):
@@ -49,6 +56,7 @@ class UploadOptions(TypedDict, total=False):
     checksum: Checksum | None
     parallel: int
     patience: Patience
+    webhook_url: str | None
 
 
 @dataclass(frozen=True)

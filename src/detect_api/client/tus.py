@@ -50,7 +50,7 @@ def upload(
 def _begin(creation: str, video: VideoFile, options: Options, memory: Memory) -> Flow[Remembered]:
     """The upload to go on with: the remembered one, or a new one."""
     known = memory.read()
-    if known is not None and not (options.resume and known.fits("tus", video, options.parameters)):
+    if known is not None and not (options.resume and known.fits("tus", video, options.processing)):
         if known.kind == "tus" and known.upload_id is not None:
             yield from _drop(known.upload_id)
         known = None
@@ -60,7 +60,7 @@ def _begin(creation: str, video: VideoFile, options: Options, memory: Memory) ->
         # The id is chosen here and kept before the server is asked: a client that is killed while
         # it waits finds its upload again.
         known = Remembered(
-            "tus", video.size, video.mtime_ns, dict(options.parameters), key=str(uuid.uuid4())
+            "tus", video.size, video.mtime_ns, dict(options.processing), key=str(uuid.uuid4())
         )
         memory.write(known)
     location = yield from _create(creation, known.key, video, options)
@@ -75,7 +75,7 @@ def _create(creation: str, job_id: str, video: VideoFile, options: Options) -> F
         "filename": video.name,
         "filetype": video.content_type,
         "job_id": job_id,
-        **options.parameters,
+        **options.processing,
     }
     headers = {
         **_VERSION,

@@ -50,10 +50,10 @@ def upload(
     video = VideoFile.at(path)
     if not video.size:
         raise ClientError(f"{video.path} is empty: is it finished?", code="empty_file")
-    if options.parameters and not options.auto_process:
+    if options.processing and not options.auto_process:
         raise ClientError(
-            "Parameters say how a video is read, and this one is only to be uploaded: give them "
-            "when you have it processed.",
+            "Parameters say how a video is read and who hears of it, and this one is only to be "
+            "uploaded: give them when you have it processed.",
             code="usage",
         )
     config = yield from patiently(routes.config, _FIRST_WORD)
@@ -114,7 +114,7 @@ def through_api(video: VideoFile, parameters: Json, tally: Tally) -> Flow[Json]:
 
 
 def _by_form(video: VideoFile, options: Options, tally: Tally) -> Flow[Upload]:
-    wishes = {"auto_process": True, **options.parameters} if options.auto_process else {}
+    wishes = {"auto_process": True, **options.processing} if options.auto_process else {}
     form = yield from presigned(video, tally, wishes)
     key = form["s3_key"]
     if not options.auto_process:
@@ -126,7 +126,7 @@ def _by_form(video: VideoFile, options: Options, tally: Tally) -> Flow[Upload]:
 
 
 def _through_api(video: VideoFile, options: Options, tally: Tally) -> Flow[Upload]:
-    created = yield from through_api(video, options.parameters, tally)
+    created = yield from through_api(video, options.processing, tally)
     return Upload("api", created["job_id"], None, True, created["message"])
 
 
@@ -173,7 +173,7 @@ def _only_with_s3(options: Options) -> None:
             "(auto_process=False), or use a server with S3.",
             code="usage",
         )
-    if options.parameters.get("delete_after_processing"):
+    if options.processing.get("delete_after_processing"):
         raise ClientError(
             "delete_after_processing needs a server with S3: delete the job when you have its "
             "result.",

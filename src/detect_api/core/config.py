@@ -30,6 +30,18 @@ def default_data_dir() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "detect-api"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address stands for this machine alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
 def _networks(text: str) -> tuple[Network, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return tuple(ipaddress.ip_network(part, strict=False) for part in parts)
@@ -149,7 +161,7 @@ class Settings(BaseSettings):
     allow_without_keys: bool = Field(
         False,
         description="Start on an address other than loopback although there are no keys, so that "
-        "whoever reaches the port may do everything.",
+        "whoever reaches the port may do everything; on loopback, answer to every name and page.",
     )
     rate_limit_per_minute: int = Field(
         6000,
@@ -401,14 +413,7 @@ class Settings(BaseSettings):
     @property
     def on_loopback(self) -> bool:
         """Whether HOST lets only this machine in."""
-        if self.host.lower() == "localhost":
-            return True
-        try:
-            address = ipaddress.ip_address(self.host.strip("[]"))
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return (mapped or address).is_loopback
+        return is_loopback(self.host)
 
     @property
     def cors_origin_list(self) -> list[str]:

@@ -109,7 +109,7 @@ class Locked(DetectApiError):
 
 
 class TooMany(DetectApiError):
-    """The key's limit is reached; trying again later helps."""
+    """A limit is reached, of a key or of an address; trying again later helps."""
 
     status = 429
     code = "rate_limited"

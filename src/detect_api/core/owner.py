@@ -20,8 +20,17 @@ OPERATOR = "default"
 
 
 @dataclass(frozen=True)
+class Quota:
+    """What a key may create at most (``services/quotas.py`` counts it); None: without limit."""
+
+    jobs_per_day: int | None = None
+    jobs_at_once: int | None = None
+    bytes_per_day: int | None = None
+
+
+@dataclass(frozen=True)
 class Owner:
-    """A tenant, and the key with which it came.
+    """A tenant, and the key with which it came. ``quota`` is None if nothing limits the key.
 
     A request with an upload token reaches only what was created with that token, and may send a
     video of ``max_file_size`` bytes and of ``content_type`` at most; None there means: as settings
@@ -33,6 +42,7 @@ class Owner:
     token_id: uuid.UUID | None = None
     max_file_size: int | None = None
     content_type: str | None = None
+    quota: Quota | None = None
 
     @property
     def scope(self) -> str:

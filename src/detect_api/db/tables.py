@@ -438,6 +438,11 @@ class Receipt(Base):
     __tablename__ = "receipts"
     __table_args__ = (
         Index("receipts_open_idx", "created_at", postgresql_where=text("finished_at IS NULL")),
+        Index(
+            "receipts_job_idx",
+            text("(subject ->> 'job_id')"),
+            postgresql_where=text("kind = 'job'"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

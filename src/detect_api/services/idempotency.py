@@ -47,6 +47,11 @@ def first_answer(session: Session, route: str, key: str | None, body: str) -> An
     return known.response
 
 
+def is_known(session: Session, route: str, key: str | None) -> bool:
+    """Whether this key had an answer on this route, to whatever body."""
+    return key is not None and session.get(IdempotencyKey, (_of_owner(route), key)) is not None
+
+
 def once(
     session: Session, route: str, key: str | None, body: str, create: Callable[[], Answer]
 ) -> Answer:

@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, NotFound, StorageError
+from detect_api.db.narrow import EVERYBODYS
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import (
     Event,
     IdempotencyKey,
     Job,
     Plate,
+    Receipt,
     Redaction,
     Removal,
     Segment,
@@ -30,6 +32,7 @@ from detect_api.jobs import multipart, queue, receipts, states
 from detect_api.jobs.anew import begin_anew
 from detect_api.jobs.arrivals import look_for_upload
 from detect_api.jobs.views import evidence_prefix, job_view, redacted_prefix
+from detect_api.services import quotas
 from detect_api.services.paging import Page, decode_cursor, encode_cursor
 from detect_api.storage.base import ObjectStore
 
@@ -55,6 +58,25 @@ def _locked(session: Session, job_id: uuid.UUID) -> Job:
     if job is None:
         raise NotFound(f"There is no job {job_id}.", code="job_not_found")
     return job
+
+
+def check_unused(session: Session, job_id: uuid.UUID) -> None:
+    """Raises Conflict if the id of a new job is that of a deleted one, of whatever tenant.
+
+    What was at work for that one may still write, and must not write into another one. To be asked
+    when the new row is written: its insertion has waited for a deletion that was not finished.
+    """
+    session.flush()
+    deleted = select(Receipt.id).where(
+        Receipt.kind == receipts.JOB, Receipt.subject["job_id"].astext == str(job_id)
+    )
+    if session.scalar(deleted.limit(1).execution_options(**{EVERYBODYS: True})) is not None:
+        raise taken(job_id)
+
+
+def taken(job_id: uuid.UUID) -> Conflict:
+    """The answer to a chosen id that a job has, or had."""
+    return Conflict(f"There is, or was, a job {job_id}: choose another id.", code="job_id_taken")
 
 
 def processing_of(session: Session, job: Job) -> Job | None:
@@ -130,7 +152,7 @@ def cancel(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
 
 
 def retry(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
-    """Starts a failed or cancelled processing job anew. Raises NotFound and Conflict."""
+    """Starts a failed or cancelled processing job anew. Raises NotFound, Conflict and TooMany."""
     asked = get(session, job_id)
     target = asked.processing_job_id or job_id
     job = session.get(Job, target, with_for_update=True, populate_existing=True)
@@ -147,6 +169,7 @@ def retry(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
         )
     if job.video_deleted_at is not None:
         raise Conflict("The video of this job was deleted: upload it again.", code="video_missing")
+    quotas.take_on(session, job, at_once=1)
     begin_anew(session, job)
     session.refresh(job)
     return view(session, job_id)

@@ -1,4 +1,4 @@
-"""Keys: making, finding, listing and revoking them, and what they may still do.
+"""Keys: making, finding, listing and revoking them.
 
 A secret is ``da_`` and a kind, eight characters that it is found by, and 256 random bits, of which
 only the SHA-256 is kept: nothing that can be guessed needs a slow hash.
@@ -20,17 +20,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
 from detect_api.core.config import Settings
-from detect_api.core.errors import InvalidRequest, NotFound, TooMany, Unavailable
+from detect_api.core.errors import InvalidRequest, NotFound, Unavailable
 from detect_api.core.ids import new_id
-from detect_api.core.owner import Owner
+from detect_api.core.owner import OPERATOR, Owner, Quota
 from detect_api.db.narrow import EVERYBODYS
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import ApiKey, Job
-from detect_api.jobs import states
 from detect_api.jobs.views import rfc3339
 
-UPLOAD, READ, ADMIN = "upload", "read", "admin"
-SCOPES = (UPLOAD, READ, ADMIN)
+UPLOAD, READ, METRICS, ADMIN = "upload", "read", "metrics", "admin"
+SCOPES = (UPLOAD, READ, METRICS, ADMIN)
 
 KEY, SESSION, TOKEN = "key", "session", "upload"
 _LETTER = {KEY: "k", SESSION: "s", TOKEN: "u"}
@@ -40,8 +39,6 @@ _TENANT = re.compile(r"[a-z0-9][a-z0-9_\-]{0,62}")
 SESSION_SECONDS = 12 * 3600
 _NAME_LENGTH = 100
 _LAST_USED_SECONDS = 60
-_DAY_SECONDS = 86400
-_ENDED = (*states.FINISHED, states.UPLOADED)
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,6 @@ class Identity:
     scopes: frozenset[str]
     owner: Owner
     requests_per_minute: int | None = None
-    jobs_per_day: int | None = None
-    jobs_at_once: int | None = None
-    bytes_per_day: int | None = None
 
     @property
     def key_id(self) -> uuid.UUID:
@@ -132,6 +126,12 @@ def create(
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise InvalidRequest(f"A key's scopes are some of {', '.join(SCOPES)}.", code="bad_key")
+    if METRICS in scopes and tenant != OPERATOR:
+        raise InvalidRequest(
+            f"The metrics are of all tenants: the scope {METRICS} is for keys of the tenant "
+            f"'{OPERATOR}'.",
+            code="bad_key",
+        )
     limits = limits or Limits()
     row, secret = _new(
         KEY,
@@ -230,6 +230,7 @@ def find(session: Session, secret: str) -> Identity | None:
         .execution_options(synchronize_session=False)
     )
     token = row.kind == TOKEN
+    quota = Quota(key.jobs_per_day, key.jobs_at_once, key.bytes_per_day)
     return Identity(
         id=row.id,
         kind=row.kind,
@@ -241,11 +242,9 @@ def find(session: Session, secret: str) -> Identity | None:
             token_id=row.id if token else None,
             max_file_size=row.max_file_size,
             content_type=row.content_type,
+            quota=None if quota == Quota() else quota,
         ),
         requests_per_minute=key.requests_per_minute,
-        jobs_per_day=key.jobs_per_day,
-        jobs_at_once=key.jobs_at_once,
-        bytes_per_day=key.bytes_per_day,
     )
 
 
@@ -309,42 +308,6 @@ def view(row: ApiKey, now: datetime) -> dict[str, Any]:
         "jobs_at_once": row.jobs_at_once,
         "bytes_per_day": row.bytes_per_day,
     }
-
-
-def check_quota(session: Session, who: Identity) -> None:
-    """Raises TooMany where the key has used up what it may. Requests at once may pass it."""
-    if who.jobs_per_day is None and who.jobs_at_once is None and who.bytes_per_day is None:
-        return
-    day = Job.created_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, _DAY_SECONDS)
-    # A job that processes what an upload brought is not counted a second time.
-    follows = aliased(Job)
-    second = select(follows.id).where(follows.processing_job_id == Job.id).exists()
-    query = select(
-        func.count().filter(day),
-        func.coalesce(func.sum(Job.file_size).filter(day), 0),
-    ).where(Job.key_id == who.key_id, ~second)
-    working = aliased(Job)
-    busy = select(func.count(working.id)).where(
-        working.key_id == who.key_id, working.status.notin_(_ENDED)
-    )
-    everybodys = {EVERYBODYS: True}
-    jobs, size = session.execute(query.execution_options(**everybodys)).one()
-    if who.jobs_per_day is not None and jobs >= who.jobs_per_day:
-        raise _used_up(f"{who.jobs_per_day} jobs a day", 3600)
-    if who.bytes_per_day is not None and (size or 0) >= who.bytes_per_day:
-        raise _used_up(f"{who.bytes_per_day} bytes a day", 3600)
-    if who.jobs_at_once is not None:
-        now = session.scalar(busy.execution_options(**everybodys))
-        if (now or 0) >= who.jobs_at_once:
-            raise _used_up(f"{who.jobs_at_once} jobs at once", 30)
-
-
-def _used_up(what: str, retry_after: int) -> TooMany:
-    return TooMany(
-        f"The key may have {what}, and has: try again later.",
-        retry_after=retry_after,
-        code="quota_reached",
-    )
 
 
 def spend(session: Session, token_id: uuid.UUID, request: str) -> bool:

@@ -25,7 +25,7 @@ from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, PartChecksum
 from detect_api.jobs import multipart, states
 from detect_api.jobs.views import rfc3339
-from detect_api.services import job_service, part_checks
+from detect_api.services import job_service, part_checks, quotas
 from detect_api.services.completion import (
     MAY_ARRIVE,
     Completion,
@@ -81,11 +81,12 @@ class MultipartService:
         """Records an upload; the store hears of it when its first part is signed.
 
         With ``processing``, its parameters, the video is processed as soon as it is there. Raises
-        InvalidRequest and TooLarge.
+        InvalidRequest, TooLarge and TooMany.
         """
         extension = check_video_name(filename, content_type)
         limit = owner.size_limit(self.settings.max_multipart_size)
         check_size(file_size, limit, "MAX_MULTIPART_SIZE")
+        quotas.take(session, jobs=1, at_once=1, size=file_size)
         plan = PartPlan.of(file_size)
         job_id = new_id()
         job = Job(

@@ -30,6 +30,7 @@ from detect_api.jobs.arrivals import (
     mark_uploaded,
     start_processing,
 )
+from detect_api.services import quotas
 from detect_api.storage.base import ObjectInfo, ObjectStore
 
 if TYPE_CHECKING:
@@ -73,11 +74,14 @@ class S3Service:
 
         The form holds for one key, type, file name, job and size range, and for
         ``S3_UPLOAD_EXPIRATION`` seconds. With ``processing``, its parameters, the video is
-        processed as soon as it is there. Raises InvalidRequest and TooLarge.
+        processed as soon as it is there. Raises InvalidRequest, TooLarge and TooMany.
         """
         extension = check_video_name(filename, content_type)
         if file_size is not None:
             check_size(file_size, self.max_size)
+        quotas.take(session, jobs=1, at_once=1, size=file_size or 0)
+        if file_size is None:
+            quotas.need_size()
         now = datetime.now(UTC)
         job_id = new_id()
         key = video_key(self.settings, now, job_id, extension)
@@ -153,8 +157,9 @@ def uploaded_video(
     prefix, NotFound, InvalidRequest for what is empty or no video, and TooLarge.
     """
     prefix = settings.s3_video_prefix
-    ours = (f"{prefix}evidence/", f"{prefix}redacted/")
-    if not key.startswith(prefix) or key == prefix or key.startswith(ours) or ".." in key:
+    ours = tuple(f"{prefix}{folder}/" for folder in ("evidence", "redacted", "tus"))
+    # A key that ends in a slash stands for all under it wherever something is deleted.
+    if not key.startswith(prefix) or key.endswith("/") or key.startswith(ours) or ".." in key:
         raise Forbidden(f"The s3_key must lie under '{prefix}'; use the one you were given.")
     try:
         found = store.head(key)
@@ -194,15 +199,24 @@ def create_processing(
 
     The upload it came from, if it is one of ours, shows that job's state from then on. An upload
     with ``auto_process`` has such a job as soon as its object is there: see ``already_begun`` for
-    ``named``, and for Conflict.
+    ``named``, and for Conflict. Raises TooMany.
     """
     upload = locked_upload(session, found.key)
+    key_id = owner.key_id()
+    counted = False
     if upload is not None:
         mark_uploaded(session, upload.id, found)
         begun = already_begun(session, found.key, parameters, named)
         if begun is not None:
             return begun
+        counted = upload.processing_job_id is None and upload.key_id == key_id
+    if counted:
+        quotas.take(session, at_once=1)
+    else:
+        quotas.take(session, jobs=1, at_once=1, size=found.size)
     job = start_processing(session, upload, found, parameters)
+    if key_id is not None:
+        job.key_id = key_id
     return _created(
         job,
         f"Video processing job created from S3 ({megabytes(found.size)}MB). "

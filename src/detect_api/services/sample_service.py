@@ -40,7 +40,7 @@ def process_sample(
         expected=len(clip),
     )
     try:
-        upload.start()
+        upload.start(ROUTE, idempotency_key)
         for start in range(0, len(clip), MIB):
             upload.write(clip[start : start + MIB])
         return upload.finish(PARAMETERS, ROUTE, idempotency_key)

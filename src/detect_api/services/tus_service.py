@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 from detect_api.core import owner
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, Gone, InvalidRequest, NotFound
-from detect_api.core.ids import extension_of
+from detect_api.core.ids import extension_of, new_id
 from detect_api.core.limits import check_size
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, TusUpload
 from detect_api.jobs import resumable, states
 from detect_api.jobs.resumable_sweep import drop
-from detect_api.services import job_service, upload_progress
-from detect_api.services.s3_service import metadata_value
+from detect_api.services import job_service, quotas, upload_progress
+from detect_api.services.s3_service import metadata_value, video_key
 from detect_api.services.upload_service import check_type
 from detect_api.storage.base import ObjectStore
 
@@ -61,22 +61,32 @@ def check_length(settings: Settings, length: int) -> None:
     check_size(length, limit(settings))
 
 
+def set_length(session: Session, job_id: uuid.UUID, holder: uuid.UUID, length: int) -> None:
+    """Notes the length of a file that was not known before.
+
+    Raises TooMany, and Superseded if the upload is not the holder's any more.
+    """
+    resumable.record(session, job_id, holder, length=length)
+    job = states.locked(session, job_id, 1, (states.UPLOADING,))
+    quotas.take_on(session, job, size=length)
+    job.file_size = length
+
+
 def create(
     session: Session, settings: Settings, store: ObjectStore, new: NewUpload
 ) -> dict[str, str]:
     """Creates the job and the upload, in one transaction; storage is not asked for anything yet.
 
-    Raises InvalidRequest, TooLarge, and Conflict if the job's id is taken.
+    Raises InvalidRequest, TooLarge, TooMany, and Conflict if the job's id is taken.
     """
     kind = check_type(new.filename, new.content_type, image=False)
     owner.check_content_type(kind)
     if new.length is not None:
         check_length(settings, new.length)
+    quotas.take(session, jobs=1, at_once=1, size=new.length or 0)
     now = datetime.now(UTC)
-    key = (
-        f"{settings.s3_video_prefix}{now:%Y%m%d_%H%M%S}_"
-        f"{str(new.job_id)[:8]}{extension_of(new.filename)}"
-    )
+    # Not the job's id: clients choose that, and many of theirs may begin alike.
+    key = video_key(settings, now, new_id(), extension_of(new.filename))
     shown = upload_progress.paused(0, new.length)
     try:
         session.add(
@@ -109,9 +119,8 @@ def create(
         )
         session.flush()
     except IntegrityError:
-        raise Conflict(
-            f"There is a job {new.job_id} already: choose another job_id.", code="job_id_taken"
-        ) from None
+        raise job_service.taken(new.job_id) from None
+    job_service.check_unused(session, new.job_id)
     return {"job_id": str(new.job_id)}
 
 

@@ -23,13 +23,13 @@ from sqlalchemy.exc import IntegrityError
 from detect_api.core import owner
 from detect_api.core.config import Settings
 from detect_api.core.errors import Conflict, InvalidRequest, StorageError
-from detect_api.core.ids import IMAGE_TYPES, VIDEO_TYPES, extension_of
+from detect_api.core.ids import IMAGE_TYPES, VIDEO_TYPES, extension_of, new_id
 from detect_api.core.limits import check_size, megabytes
 from detect_api.db.session import SessionFactory
 from detect_api.db.tables import Job, Removal
 from detect_api.jobs import queue, states
-from detect_api.services import idempotency, upload_progress
-from detect_api.services.s3_service import metadata_value
+from detect_api.services import idempotency, job_service, quotas, upload_progress
+from detect_api.services.s3_service import metadata_value, video_key
 from detect_api.storage.base import ObjectInfo, ObjectStore, PartialUpload
 
 log = structlog.get_logger(__name__)
@@ -71,6 +71,8 @@ class Upload:
     image: bool = False
 
     received: int = 0
+    # Not the job's id: clients choose that, and many of theirs may begin alike.
+    _name: uuid.UUID = field(default_factory=new_id)
     _digest: Any = field(default_factory=hashlib.sha256)
     _object: PartialUpload | None = None
     _stored: bool = False
@@ -82,18 +84,17 @@ class Upload:
     @property
     def key(self) -> str:
         """Where the file will lie."""
-        extension = extension_of(self.filename)
-        stamp = datetime.fromtimestamp(self._started, UTC)
-        return (
-            f"{self.settings.s3_video_prefix}{stamp:%Y%m%d_%H%M%S}_"
-            f"{str(self.job_id)[:8]}{extension}"
-        )
+        began = datetime.fromtimestamp(self._started, UTC)
+        return video_key(self.settings, began, self._name, extension_of(self.filename))
 
-    def start(self) -> None:
-        """Creates the job, visible from now on. Raises Conflict if its id is taken."""
+    def start(self, route: str, idempotency_key: str | None) -> None:
+        """Creates the job, visible from now on. Raises Conflict if its id is taken, and TooMany."""
         self._started, self._begun = time.time(), time.monotonic()
         try:
             with self.sessions.begin() as session:
+                # What was answered before creates nothing in the end.
+                if not idempotency.is_known(session, route, idempotency_key):
+                    quotas.take(session, jobs=1, at_once=1, size=self.expected or 0)
                 session.add(
                     Job(
                         id=self.job_id,
@@ -102,15 +103,14 @@ class Upload:
                         message="Uploading: 0.0MB",
                         filename=self.filename,
                         content_type=self.content_type,
+                        file_size=self.expected,
                         object_key=self.key,
                         upload={"bytes_received": 0, "bytes_total": self.expected},
                     )
                 )
+                job_service.check_unused(session, self.job_id)
         except IntegrityError:
-            raise Conflict(
-                f"There is a job {self.job_id} already: choose another X-Job-ID.",
-                code="job_id_taken",
-            ) from None
+            raise job_service.taken(self.job_id) from None
         self._object = self.store.begin(
             self.key,
             self.content_type,
@@ -154,7 +154,8 @@ class Upload:
         """Completes the object and queues its processing; returns the answer for the client.
 
         The job becomes ``pending`` and its queue entry appears in one transaction. Raises
-        InvalidRequest for an empty file.
+        InvalidRequest for an empty file, and TooMany if it is longer than was announced and the
+        key may not have so many bytes.
         """
         if self.received == 0:
             raise InvalidRequest(
@@ -217,6 +218,8 @@ class Upload:
 
     def _queue(self, session: Any, found: ObjectInfo, parameters: dict[str, Any]) -> dict[str, Any]:
         job = states.locked(session, self.job_id, 1, (states.UPLOADING,))
+        if (more := found.size - (job.file_size or 0)) > 0:
+            quotas.take(session, size=more)
         job.status = states.PENDING
         job.progress = 0.0
         job.message = "Waiting for a worker."

@@ -21,7 +21,7 @@ from detect_api.api.schemas.video import (
     ProcessRequest,
 )
 from detect_api.core.ids import new_id
-from detect_api.services import idempotency, s3_service, sample_service
+from detect_api.services import idempotency, quotas, s3_service, sample_service
 from detect_api.webhooks.target import check_webhook
 
 router = APIRouter(prefix="/process/video", tags=["video"])
@@ -45,7 +45,7 @@ def presigned_url(
     s3 = parts.require_s3()
     check_webhook(parts.settings, body.webhook_url)
     wanted = body.upload()
-    if idempotency_key is None:
+    if idempotency_key is None and not quotas.limited():
         try:
             with parts.single() as session:
                 return JSONResponse(s3.presign(session, **wanted))
