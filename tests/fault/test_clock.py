@@ -19,11 +19,13 @@ from typing import Any
 
 import httpx
 import pytest
+from procrastinate.jobs import Job as QueuedTask
 from sqlalchemy import delete, func, select, text
 
 from detect_api.core.config import Settings
 from detect_api.db.session import SessionFactory, make_engine, make_session_factory
 from detect_api.db.tables import IdempotencyKey, Job, Lease, Removal
+from detect_api.jobs import tasks
 from detect_api.local.stack import Programs, Stack
 from tests.conftest import short_folder
 from tests.fault import odd_clock
@@ -350,3 +352,24 @@ def test_a_limit_of_requests_is_not_lifted_by_a_jump(odd_api: OddApi) -> None:
     until(refused)
     set_clock(odd_api.clock, WRONG)
     assert any(refused() for _ in range(4))
+
+
+def test_pauses_between_tries_go_by_the_database_s_clock(
+    sessions: SessionFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) - timedelta(seconds=143)
+
+    monkeypatch.setattr(tasks, "datetime", Slow)
+    clock = tasks.DatabaseClock()
+    clock.look(sessions)
+    failed = QueuedTask(
+        id=1, queue="segments", lock=None, queueing_lock=None, task_name="x", attempts=10
+    )
+    decision = tasks.TryAgain(clock).get_retry_decision(exception=OSError(), job=failed)
+    assert decision is not None
+    assert decision.retry_at is not None
+    wait = decision.retry_at - datetime.now(UTC)
+    assert timedelta(seconds=5) < wait < timedelta(seconds=25)

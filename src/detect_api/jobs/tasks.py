@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import procrastinate
 import structlog
 from procrastinate import App, BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.jobs import Job as QueuedTask
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from detect_api.core import tracing
 from detect_api.core.errors import DetectApiError, ObjectChanged, ObjectMissing, VideoError
 from detect_api.core.worker_metrics import Outcome
-from detect_api.db.session import KEEPALIVE
+from detect_api.db.session import KEEPALIVE, SessionFactory
 from detect_api.jobs import queue, redaction, states
 from detect_api.jobs.merge import merge
 from detect_api.jobs.plan import plan
@@ -45,48 +48,74 @@ CRASHES = 3
 _LONGEST_WAIT_SECONDS = 20.0
 
 
+class DatabaseClock:
+    """The time as the database has it, which decides what is due, as far as was last seen."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+
+    def look(self, sessions: SessionFactory) -> None:
+        """Sees how far apart the clocks are. Without the database it stays as it was."""
+        try:
+            with sessions() as session:
+                there: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+        except SQLAlchemyError as error:
+            log.warning("clock_not_seen", error=type(error).__name__)
+            return
+        self._ahead = there - datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+
 class TryAgain(BaseRetryStrategy):
     """Waits 1, 2, 4 … 20 s (half of it jittered) between tries; not at all after an interrupt."""
+
+    def __init__(self, clock: DatabaseClock) -> None:
+        self._clock = clock
 
     def get_retry_decision(
         self, *, exception: BaseException, job: QueuedTask
     ) -> RetryDecision | None:
         if isinstance(exception, Interrupted):
-            return RetryDecision(retry_at=datetime.now(UTC))
+            return RetryDecision(retry_at=self._clock.now())
         if job.attempts + 1 >= MAX_TRIES:
             return None
         wait = min(_LONGEST_WAIT_SECONDS, 2.0 ** min(job.attempts, 10))
         jittered = timedelta(seconds=wait * random.uniform(0.5, 1.0))  # noqa: S311
-        return RetryDecision(retry_at=datetime.now(UTC) + jittered)
+        return RetryDecision(retry_at=self._clock.now() + jittered)
 
 
 def register(app: App, shop: Workshop) -> None:
     """Makes the tasks known to the worker's app."""
+    clock = DatabaseClock()
+    again = TryAgain(clock)
 
-    @app.task(name=queue.PLAN, queue=queue.CONTROL, pass_context=True, retry=TryAgain())
+    @app.task(name=queue.PLAN, queue=queue.CONTROL, pass_context=True, retry=again)
     def _plan(context: JobContext, job_id: str, attempt: int) -> None:
         def begin(shop: Workshop, job: uuid.UUID, attempt: int) -> None:
             assert context.job.id is not None
             plan(shop, job, attempt, context.job.id)
 
-        _run(shop, context, job_id, attempt, begin)
+        _run(shop, clock, context, job_id, attempt, begin)
 
-    @app.task(name=queue.SEGMENT, queue=queue.SEGMENTS, pass_context=True, retry=TryAgain())
+    @app.task(name=queue.SEGMENT, queue=queue.SEGMENTS, pass_context=True, retry=again)
     def _segment(context: JobContext, job_id: str, attempt: int, index: int) -> None:
         def read(shop: Workshop, job: uuid.UUID, attempt: int) -> None:
             segment(shop, job, attempt, index)
 
-        _run(shop, context, job_id, attempt, read)
+        _run(shop, clock, context, job_id, attempt, read)
 
-    @app.task(name=queue.MERGE, queue=queue.CONTROL, pass_context=True, retry=TryAgain())
+    @app.task(name=queue.MERGE, queue=queue.CONTROL, pass_context=True, retry=again)
     def _merge(context: JobContext, job_id: str, attempt: int) -> None:
-        _run(shop, context, job_id, attempt, merge)
+        _run(shop, clock, context, job_id, attempt, merge)
 
-    @app.task(name=queue.REDACT, queue=queue.REDACTIONS, pass_context=True, retry=TryAgain())
+    @app.task(name=queue.REDACT, queue=queue.REDACTIONS, pass_context=True, retry=again)
     def _redact(context: JobContext, job_id: str, export_id: str) -> None:
         with (
             structlog.contextvars.bound_contextvars(job_id=job_id, task=queue.REDACT),
             shop.metrics.task(queue.REDACT) as outcome,
+            _seeing(clock, shop),
         ):
             _make_copy(shop, context, uuid.UUID(job_id), uuid.UUID(export_id), outcome)
 
@@ -126,8 +155,22 @@ def _make_copy(
         raise
 
 
+@contextmanager
+def _seeing(clock: DatabaseClock, shop: Workshop) -> Iterator[None]:
+    """Looks at the database's clock when the block fails, before it is said when to try again.
+
+    By a clock that is slow there would be no pauses, and a short outage would use up all tries.
+    """
+    try:
+        yield
+    except Exception:
+        clock.look(shop.sessions)
+        raise
+
+
 def _run(
     shop: Workshop,
+    clock: DatabaseClock,
     context: JobContext,
     job_id: str,
     attempt: int,
@@ -136,6 +179,7 @@ def _run(
     name = context.job.task_name
     with (
         structlog.contextvars.bound_contextvars(job_id=job_id, attempt=attempt, task=name),
+        _seeing(clock, shop),
         shop.metrics.task(name) as outcome,
         tracing.span(name, _traceparent(shop, job_id), job_id=job_id, attempt=attempt),
     ):
