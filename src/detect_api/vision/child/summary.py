@@ -87,7 +87,7 @@ class Summary:
         truncated = self._video.structure.truncated
         if truncated:
             problems.append(f"truncated after {seconds:.1f} s; {self.total} frames were read")
-        if damaged := self._video.damaged_packets - truncated:
+        if (damaged := self._video.damaged_packets - truncated) > 0:
             problems.append(f"{damaged} places in the file are damaged")
         return self._info(fps, seconds, self.total, problems, truncated=truncated)
 
