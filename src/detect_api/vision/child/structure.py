@@ -6,6 +6,7 @@ Only the outermost lengths are looked at: ISO/IEC 14496-12 4.2 (boxes), RFC 8794
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +16,10 @@ _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<?xml", b"<MPD", b"<smil", b"<ASX")
 _MKV_SEGMENT = b"\x18\x53\x80\x67"
 _TS_PACKETS = (188, 192, 204)
+_FLV_METADATA = 1024
+_FLV_FILE_SIZE = b"\x00\x08filesize\x00"
+"""A name of its metadata (Adobe's Video File Format 10.1, E.5), then the mark of a double."""
+
 _BOXES_BEFORE_INDEX = 10_000
 
 
@@ -102,9 +107,13 @@ class Frame:
         if length == 0 or length + 4 > size:
             return True
         tag = self._file.read_at(size - 4 - length, 4)
-        return tag[:1] not in (b"\x08", b"\x09", b"\x12") or (
+        if tag[:1] not in (b"\x08", b"\x09", b"\x12") or (
             int.from_bytes(tag[1:4], "big") + 11 != length
-        )
+        ):
+            return True
+        # Cut off just behind a tag it looks whole, but its first tag may say how long it was.
+        _, found, number = self._file.read_at(0, _FLV_METADATA).partition(_FLV_FILE_SIZE)
+        return bool(found) and len(number) >= 8 and struct.unpack(">d", number[:8])[0] > size
 
 
 def _vint_length(first: bytes) -> int:
