@@ -56,27 +56,30 @@ class SharedFile(logging.handlers.RotatingFileHandler):
 
     def __init__(self, path: Path, limit: int) -> None:
         super().__init__(path, maxBytes=limit, backupCount=KEPT_FILES - 1, encoding="utf-8")
+        self._wanted = 0
 
     def _open(self) -> io.TextIOWrapper:
         return Path(self.baseFilename).open("a", buffering=MIB, encoding=self.encoding)
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802
-        del record  # the one that fills the file still belongs to it
-        return self._is_full()
+        return self._is_full(len(self.format(record).encode(errors="replace")) + 1)
 
     def doRollover(self) -> None:  # noqa: N802
         folder = os.open(Path(self.baseFilename).parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if self._is_full():
+            if self._is_full(self._wanted):
                 super().doRollover()
         except BlockingIOError:
             return  # another process is at it
         finally:
             os.close(folder)
 
-    def _is_full(self) -> bool:
-        return os.fstat(self._current().fileno()).st_size >= self.maxBytes
+    def _is_full(self, wanted: int) -> bool:
+        """Whether so many bytes more would be too many; a file has one line at least."""
+        self._wanted = wanted
+        size = os.fstat(self._current().fileno()).st_size
+        return size > 0 and size + wanted > self.maxBytes
 
     def _current(self) -> io.TextIOWrapper:
         """The file that has the name now: another process may have rotated the one before."""
