@@ -139,20 +139,20 @@ def no_space(disk: Path, rng: random.Random) -> Iterator[None]:
 
 def clock_jump(world: World, rng: random.Random) -> str:
     """Up to 10 minutes, which S3's signatures bear; a sweep's deadlines must not heed it."""
-    seconds = rng.choice((-1, 1)) * rng.uniform(45, 600)
-    world.set_clock(seconds)
-    time.sleep(5)
-    world.set_clock(0)
-    return f"the workers' clock wrong by {seconds:.0f} s"
+    return f"the workers' clock {_wrong(world.set_clock, rng)}"
 
 
 def api_clock_jump(world: World, rng: random.Random) -> str:
     """What the API signs by it, S3 bears; what it writes down must not heed it."""
+    return f"the API's clock {_wrong(world.set_api_clock, rng)}"
+
+
+def _wrong(set_clock: Callable[[float], None], rng: random.Random) -> str:
     seconds = rng.choice((-1, 1)) * rng.uniform(45, 600)
-    world.set_api_clock(seconds)
+    set_clock(seconds)
     time.sleep(5)
-    world.set_api_clock(0)
-    return f"the API's clock wrong by {seconds:.0f} s"
+    set_clock(0)
+    return f"wrong by {seconds:.0f} s"
 
 
 def two_sweeps(world: World, rng: random.Random) -> str:

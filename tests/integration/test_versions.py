@@ -352,32 +352,8 @@ def test_work_of_a_cancelled_job_that_nobody_would_fetch_goes(api: Api, shop: Wo
     assert tasks(api, job_id) == []
 
 
-def test_a_plan_that_has_begun_stays_with_its_edition(api: Api, shop: Workshop) -> None:
-    job_id = uuid.uuid4()
-    key = f"videos/{job_id}.mp4"
-    api.parts.store.put(key, b"no video", "video/mp4")
-    with api.parts.sessions.begin() as session:
-        session.add(Job(id=job_id, type="video", status="pending", object_key=key, attempt=1))
-        session.flush()
-        queue.defer_plan(session, job_id, 1)
-        task_id = session.scalar(
-            text("SELECT id FROM procrastinate_jobs WHERE args->>'job_id' = :id"),
-            {"id": str(job_id)},
-        )
-        assert task_id is not None
-    with pytest.raises(VideoError):
-        plan.plan(shop, job_id, 1, task_id)
-    assert tasks(api, job_id) == [(queue.named(queue.CONTROL, edition()), "plan", 1)]
-    with api.parts.sessions.begin() as session:
-        job = session.get_one(Job, job_id)
-        assert job.edition == edition()
-        job.edition = OTHER
-    with pytest.raises(states.Superseded):
-        plan.plan(shop, job_id, 1, task_id)
-
-
-def planned(api: Api, shop: Workshop, **values: Any) -> Job:
-    """A job whose video is none, when its plan has come to see that."""
+def awaiting_plan(api: Api, **values: Any) -> tuple[uuid.UUID, int]:
+    """A job whose video is none, and the task that is to find out."""
     job_id = uuid.uuid4()
     key = f"videos/{job_id}.mp4"
     api.parts.store.put(key, b"no video", "video/mp4")
@@ -391,6 +367,25 @@ def planned(api: Api, shop: Workshop, **values: Any) -> Job:
             {"id": str(job_id)},
         )
         assert task_id is not None
+    return job_id, task_id
+
+
+def test_a_plan_that_has_begun_stays_with_its_edition(api: Api, shop: Workshop) -> None:
+    job_id, task_id = awaiting_plan(api)
+    with pytest.raises(VideoError):
+        plan.plan(shop, job_id, 1, task_id)
+    assert tasks(api, job_id) == [(queue.named(queue.CONTROL, edition()), "plan", 1)]
+    with api.parts.sessions.begin() as session:
+        job = session.get_one(Job, job_id)
+        assert job.edition == edition()
+        job.edition = OTHER
+    with pytest.raises(states.Superseded):
+        plan.plan(shop, job_id, 1, task_id)
+
+
+def planned(api: Api, shop: Workshop, **values: Any) -> Job:
+    """A job whose video is none, when its plan has come to see that."""
+    job_id, task_id = awaiting_plan(api, **values)
     with pytest.raises(VideoError):
         plan.plan(shop, job_id, 1, task_id)
     with api.parts.sessions() as session:
