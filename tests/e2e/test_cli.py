@@ -135,6 +135,17 @@ def test_worker_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "DATABASE_URL" in result.stderr
 
 
+def test_a_file_of_settings_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("detect-api"), "s3", "policy"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert ".env" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_the_demo_brings_all_up_reads_its_clip_and_leaves_its_pictures(tmp_path: Path) -> None:
     ran = subprocess.run(
         [Path(sys.executable).with_name("detect-api"), "demo", "--out", tmp_path],

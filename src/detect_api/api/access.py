@@ -21,7 +21,7 @@ from detect_api.api.keyring import Keyring
 from detect_api.api.middleware import request_id_of
 from detect_api.api.rules import Rule, rule_for
 from detect_api.api.tus_receive import drain
-from detect_api.core.config import Settings, is_loopback
+from detect_api.core.config import Settings
 from detect_api.core.errors import (
     Conflict,
     DetectApiError,
@@ -31,6 +31,7 @@ from detect_api.core.errors import (
     Unauthorized,
     Unavailable,
 )
+from detect_api.core.network import is_loopback
 from detect_api.core.owner import OPERATOR, acting_for
 from detect_api.db.session import SessionFactory
 from detect_api.services import audit_service, key_service

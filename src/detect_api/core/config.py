@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MIB = 1024 * 1024
+from detect_api.core.network import Network, is_loopback, networks_in
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MIB = 1024 * 1024
 
 
 def default_data_dir() -> Path:
@@ -28,23 +27,6 @@ def default_data_dir() -> Path:
         return Path.home() / "Library" / "Application Support" / "detect-api"
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "detect-api"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address stands for this machine alone."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return tuple(ipaddress.ip_network(part, strict=False) for part in parts)
 
 
 class Settings(BaseSettings):
@@ -359,7 +341,7 @@ class Settings(BaseSettings):
     @field_validator("webhook_allowed_networks")
     @classmethod
     def _networks_are_networks(cls, value: str) -> str:
-        _networks(value)
+        networks_in(value)
         return value
 
     @model_validator(mode="after")
@@ -381,7 +363,7 @@ class Settings(BaseSettings):
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
         """WEBHOOK_ALLOWED_NETWORKS as networks."""
-        return _networks(self.webhook_allowed_networks)
+        return networks_in(self.webhook_allowed_networks)
 
     @property
     def plates_are_hashed(self) -> bool:

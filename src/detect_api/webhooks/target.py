@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from detect_api.core.config import Network, Settings
+from detect_api.core.config import Settings
 from detect_api.core.errors import InvalidRequest, Unavailable
+from detect_api.core.network import Network
 from detect_api.webhooks.address import is_public
 
 MAX_URL = 2048
