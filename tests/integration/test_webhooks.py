@@ -199,6 +199,7 @@ def test_the_end_of_a_job_is_told_once_and_signed(hooked: Api, here: Receiver) -
     assert request.headers["content-type"] == "application/json"
     assert said["type"] == "job.cancelled"
     assert said["data"] == {**hooked.job(job_id), "upload_job_id": None}
+    assert said["timestamp"] == said["data"]["completed_at"]
     (row,) = log_of(hooked, job_id)
     assert request.headers["webhook-id"] == row["delivery_id"]
     assert (row["status"], row["event"], row["next_try_at"]) == (

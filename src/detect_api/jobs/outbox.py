@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -45,9 +45,8 @@ def announce(session: Session, job_id: uuid.UUID, status: str) -> None:
     receivers = [job.parameters.get("webhook_url")]
     if job.type != "image":
         receivers.append(session.info.get(WEBHOOK_URL))
-    now = datetime.now(UTC)
     urls = [url for url in dict.fromkeys(receivers) if url]
-    body = _body(session, job, EVENTS[status], now) if urls else ""
+    body = _body(session, job, EVENTS[status]) if urls else ""
     for url in urls:
         session.add(
             WebhookDelivery(
@@ -91,7 +90,7 @@ def delivery_view(delivery: WebhookDelivery) -> dict[str, Any]:
     }
 
 
-def _body(session: Session, job: Job, event: str, now: datetime) -> str:
+def _body(session: Session, job: Job, event: str) -> str:
     upload = None
     if job.type != "upload" and job.object_key is not None:
         # A client that had its upload processed by itself knows the upload's id only.
@@ -103,5 +102,7 @@ def _body(session: Session, job: Job, event: str, now: datetime) -> str:
             )
         )
     data = {**job_view(job), "upload_job_id": str(upload) if upload else None}
-    content = {"type": event, "timestamp": rfc3339(now), "data": data}
+    # The database's time, as those in ``data`` are.
+    ended = rfc3339(job.completed_at or job.updated_at)
+    content = {"type": event, "timestamp": ended, "data": data}
     return json.dumps(content, separators=(",", ":"))
