@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -54,3 +56,22 @@ def test_confidence_is_fitted_to_these_weights() -> None:
     weights = shipped_calibration()
     assert weights.probability > 0
     assert weights.agreed > weights.differed
+
+
+def test_loading_the_models_tells_nobody_of_it() -> None:
+    program = """
+import multiprocessing, sys, urllib.request
+calls = []
+urllib.request.urlopen = lambda *given, **more: calls.append(given)
+multiprocessing.Process.start = lambda self: calls.append(self)
+from detect_api.vision.pipeline import Engine
+Engine.load(threads=1)
+from concurrent.futures import thread
+thread._python_exit()  # what was handed to threads has been done
+loaded = [name for name in sys.modules if "telemetry" in name and sys.modules[name] is not None]
+print(calls, [name for name in loaded if not name.startswith("openvino.tools")])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert ran.stdout == "[] []\n"

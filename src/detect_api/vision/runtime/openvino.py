@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 
-from detect_api.core.errors import Unavailable
-from detect_api.vision.runtime import FloatArray, InputArray
-from detect_api.vision.types import ModelInfo
+# Else importing it reports to a statistics service on the internet, out of a process that is forked
+# beside our threads and may hang for ever.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
+
+from detect_api.core.errors import Unavailable  # noqa: E402
+from detect_api.vision.runtime import FloatArray, InputArray  # noqa: E402
+from detect_api.vision.types import ModelInfo  # noqa: E402
 
 
 class OpenVinoNetwork:
