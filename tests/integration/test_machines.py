@@ -168,6 +168,17 @@ def test_two_machines_share_a_video_and_one_may_leave(
         assert list((folder / "tmp").iterdir()) == []
 
 
+def test_a_worker_that_is_stopped_while_it_loads_its_models_ends_in_good_order(
+    service: Api, tmp_path: Path
+) -> None:
+    for number in range(4):
+        with machine(service.parts.settings, tmp_path / str(number)) as worker:
+            until(lambda worker=worker: "worker_ready" in worker.log(), worker)  # type: ignore[misc]
+            time.sleep(number / 10)
+            worker.process.send_signal(signal.SIGTERM)
+            assert worker.process.wait(PATIENCE_SECONDS) == 0, worker.log()
+
+
 def test_a_worker_that_hangs_while_it_stops_is_ended(service: Api, tmp_path: Path) -> None:
     with machine(service.parts.settings, tmp_path / "a", WORKER_THAT_HANGS) as worker:
         until(worker.is_ready, worker)

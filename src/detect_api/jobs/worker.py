@@ -91,7 +91,8 @@ async def _run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     told_to_the_end = _be_seen(settings, shop, health)
-    threading.Thread(target=lambda: shop.engine, name="load-models", daemon=True).start()
+    # No daemon: Python would end it within the networks' code, which aborts the process.
+    threading.Thread(target=lambda: shop.engine, name="load-models").start()
     async with app.open_async():
         lanes = [
             asyncio.create_task(_lane(app, name, queues)) for name, queues in _lanes(shop.edition)
