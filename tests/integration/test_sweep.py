@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -14,8 +15,9 @@ from sqlalchemy import Select, delete, func, select, text, update
 
 from detect_api.core.errors import StorageError
 from detect_api.db.tables import AuditEntry, IdempotencyKey, Job, Lease, Removal, Segment
-from detect_api.jobs import multipart, queue, receipts, retention, rounds
+from detect_api.jobs import multipart, queue, receipts, retention, rounds, tasks
 from detect_api.jobs import sweep as sweeping
+from detect_api.jobs.progress import Interrupted
 from detect_api.jobs.sweep import sweep
 from detect_api.jobs.workshop import Workshop
 from detect_api.storage.base import ObjectInfo, ObjectStore
@@ -379,3 +381,39 @@ def test_what_is_due_is_found_without_reading_all_jobs(
         plan = session.connection().exec_driver_sql(f"EXPLAIN {statement}").scalars().all()
         session.rollback()
     assert index in "\n".join(plan)
+
+
+def test_a_merge_that_is_interrupted_while_another_one_waits_blocks_nothing(
+    api: Api, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, own = a_job(api), "of-this-test"
+    named = {"lock": f"merge:{job_id}"}
+    runs: list[uuid.UUID] = []
+
+    def interrupted_once(_shop: Workshop, job: uuid.UUID, attempt: int) -> None:
+        runs.append(job)
+        if len(runs) == 1:
+            with api.parts.sessions.begin() as session:
+                queue.defer_merge(session, job, attempt, edition=own)
+            raise Interrupted
+
+    monkeypatch.setattr(tasks, "merge", interrupted_once)
+    with api.parts.sessions.begin() as session:
+        queue.defer_merge(session, job_id, 1, edition=own)
+    app = tasks.make_app(api.parts.settings.database_url or "")
+    tasks.register(app, shop)
+
+    async def work() -> None:
+        async with app.open_async():
+            await app.run_worker_async(
+                queues=[queue.named(queue.CONTROL, own)], wait=False,
+                install_signal_handlers=False, delete_jobs="always",
+            )  # fmt: skip
+
+    asyncio.run(work())
+    with api.parts.sessions() as session:
+        left = session.execute(
+            text("SELECT status, attempts FROM procrastinate_jobs WHERE lock = :lock"), named
+        ).all()
+    assert left == []
+    assert runs == [job_id, job_id, job_id]

@@ -150,6 +150,13 @@ def defer_merge(
         return
 
 
+def may_wait_again(session: Session, task_id: int) -> None:
+    """Lets a running merge go back to the queue although another one may wait there by then."""
+    session.execute(
+        text("UPDATE procrastinate_jobs SET queueing_lock = NULL WHERE id = :id"), {"id": task_id}
+    )
+
+
 def move(session: Session, task_id: int, edition: str) -> None:
     """Moves a running task of the short work to an edition's queue, should it have to run again."""
     session.execute(

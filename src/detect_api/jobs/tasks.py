@@ -108,7 +108,13 @@ def register(app: App, shop: Workshop) -> None:
 
     @app.task(name=queue.MERGE, queue=queue.CONTROL, pass_context=True, retry=again)
     def _merge(context: JobContext, job_id: str, attempt: int) -> None:
-        _run(shop, clock, context, job_id, attempt, merge)
+        def begin(shop: Workshop, job: uuid.UUID, attempt: int) -> None:
+            assert context.job.id is not None
+            with shop.sessions.begin() as session:
+                queue.may_wait_again(session, context.job.id)
+            merge(shop, job, attempt)
+
+        _run(shop, clock, context, job_id, attempt, begin)
 
     @app.task(name=queue.REDACT, queue=queue.REDACTIONS, pass_context=True, retry=again)
     def _redact(context: JobContext, job_id: str, export_id: str) -> None:
