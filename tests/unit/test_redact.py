@@ -59,13 +59,33 @@ def test_every_pixel_of_a_box_is_covered(found: list[Box]) -> None:
 
 def test_a_track_is_covered_between_its_places_and_a_little_beyond() -> None:
     course = Course([10, 20], [[0, 0, 10, 10], [100, 50, 110, 60]])
-    assert course.at(15, 3) == Box(50, 25, 60, 35)
+    assert course.at(15, 3) == Box(25, 12.5, 85, 47.5)
     assert course.at(20, 3) == Box(100, 50, 110, 60)
     assert course.at(7, 3) == Box(0, 0, 10, 10)
     assert course.at(23, 3) == Box(100, 50, 110, 60)
     assert course.at(6, 3) is None
     assert course.at(24, 3) is None
     assert Course([], []).at(1, 3) is None
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_speeds_up_or_slows_down_between_two_places_is_covered(
+    power: float, turned: bool
+) -> None:
+    def true(frame: int) -> list[float]:
+        share = ((30 - frame) if turned else frame) / 30
+        way = share**power
+        return [300 - 200 * way, 40 + 300 * way, 340 - 100 * way, 50 + 350 * way]
+
+    course = Course([0, 30], [true(0), true(30)])
+    for frame in range(31):
+        box, (x1, y1, x2, y2) = course.at(frame, 0), true(frame)
+        assert box is not None
+        assert box.x1 <= x1 + 1e-6
+        assert box.y1 <= y1 + 1e-6
+        assert box.x2 >= x2 - 1e-6
+        assert box.y2 >= y2 - 1e-6
 
 
 def test_what_is_suspected_in_one_frame_is_covered_in_its_neighbours() -> None:

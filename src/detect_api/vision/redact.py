@@ -46,8 +46,12 @@ class Course:
         return cls(path["frames"], path["boxes"])
 
     def at(self, frame: int, hold: int) -> Box | None:
-        """Where it was in a frame: between two places on the line from one to the other, up to
-        ``hold`` frames before the first and after the last one where that was."""
+        """Where it was in a frame: up to ``hold`` frames before the first and after the last place
+        where that was, between two places all that it may have reached.
+
+        A side that goes its way d between them with any constant acceleration, but never back, is
+        at the share s of the time at most d s (1 - s) from where an even speed had taken it.
+        """
         if not self.frames or not self.frames[0] - hold <= frame <= self.frames[-1] + hold:
             return None
         after = bisect_right(self.frames, frame)
@@ -57,8 +61,10 @@ class Course:
             return Box(*self.boxes[-1])
         first, last = self.frames[after - 1], self.frames[after]
         share = (frame - first) / (last - first)
-        pairs = zip(self.boxes[after - 1], self.boxes[after], strict=True)
-        return Box(*((1 - share) * a + share * b for a, b in pairs))
+        pairs = list(zip(self.boxes[after - 1], self.boxes[after], strict=True))
+        x1, y1, x2, y2 = ((1 - share) * a + share * b for a, b in pairs)
+        left, up, right, down = (share * (1 - share) * abs(b - a) for a, b in pairs)
+        return Box(x1 - left, y1 - up, x2 + right, y2 + down)
 
 
 @dataclass
